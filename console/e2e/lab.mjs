@@ -127,8 +127,29 @@ async function seeingTheUnderlayAndAWayThroughIt() {
   await picture("underlay");
   await host.press("Enter");
   await side.getByRole("link", { name: "Open the virtual router" }).click();
-  await heading(await page.evaluate(() => document.querySelector("h1").textContent)).waitFor();
-  check(page.url().includes("/o/virtual-router/"), "a host does not lead to its object");
+  await page.waitForURL(/\/o\/virtual-router\//);
+  await page.getByRole("heading", { name: /compute1$/, level: 1 }).waitFor();
+}
+
+/** A trace with a probe: what was seen is drawn beside what the tables say. */
+async function probeOf(to, port) {
+  await open(`/trace?from=default-domain:red:web1&to=default-domain:red:${to}&protocol=tcp&port=${port}`);
+  await page.getByRole("button", { name: "Send a probe" }).click();
+  const region = page.getByRole("region", { name: "Probe" });
+  await region.waitFor();
+  return region;
+}
+
+async function sendingAProbe() {
+  const passed = await probeOf("web2", 80);
+  await passed.getByText(/^The probe was delivered at red › web2 on .*compute2, as the tables say\.$/).waitFor();
+  const hops = passed.getByRole("listitem");
+  await hops.filter({ hasText: "sent by red › web1" }).filter({ hasText: "compute1" }).waitFor();
+  await hops.filter({ hasText: "delivered to red › web2" }).filter({ hasText: "compute2" }).waitFor();
+  const dropped = await probeOf("app", 22);
+  await dropped.getByText(/^The probe was dropped at red › app on .*compute2: POLICY, as the tables say\.$/).waitFor();
+  await axe("a probe");
+  await picture("probe");
 }
 
 async function seeingTrafficWithItsChanges() {
@@ -157,7 +178,7 @@ async function beingWatchedByNobody() {
 const JOURNEYS = {
   findingADeniedFlowAndAllowingIt, allowingWhatASecurityGroupRefuses, allowingByTagsWhatTheirPolicyRefuses, seeingHowMuchGoesBetweenWhom, seeingTrafficWithItsChanges,
   seeingWhatTheControlNodeHolds, followingARouteToItsPort, seeingChangesAsTheyCome,
-  seeingTheOverlayWithItsTraffic, seeingTheUnderlayAndAWayThroughIt,
+  sendingAProbe, seeingTheOverlayWithItsTraffic, seeingTheUnderlayAndAWayThroughIt,
   beingWatchedByNobody,
 };
 

@@ -247,7 +247,7 @@ def test_traffic_is_drawn_where_it_goes(
     knock(80, "red-web2")
 
     browse(
-        lab, tmp_path, "seeingTrafficWithItsChanges", "seeingTheOverlayWithItsTraffic",
+        lab, tmp_path, "seeingTrafficWithItsChanges", "sendingAProbe", "seeingTheOverlayWithItsTraffic",
         "seeingTheUnderlayAndAWayThroughIt", "beingWatchedByNobody",
         WAY_FROM=str(members["red-web1"].address(version=4)),
         WAY_TO=str(members["red-web2"].address(version=4)),

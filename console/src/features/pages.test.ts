@@ -12,7 +12,7 @@ import { lineOf, listChangeOf } from "./objects/planText";
 import { LESSONS } from "./objects/teaching";
 import { legLineOf, overlayOf, SHOWN_COUNT } from "./topology/overlay";
 import { cablesOf, isOnWay, namesOf, tunnelsOf, underlayOf, type Way } from "./topology/underlay";
-import { carriageOf, missing, ruleName, tracePath } from "./trace/trace";
+import { canProbe, carriageOf, missing, probeBody, probeSentence, ruleName, tracePath } from "./trace/trace";
 
 test("a question to history survives the page's address", () => {
   for (const { title: _title, ...question } of PRESETS) expect(questionOf(searchOf(question))).toEqual(question);
@@ -200,4 +200,19 @@ test("a tunnel has what the side that told most told, whoever began, and ends at
 test("lines between neighbours of a way are on it, in either direction", () => {
   const way = { path: ["h1", "leaf", "h2"] } as unknown as Way;
   expect([isOnWay(way, "leaf", "h1"), isOnWay(way, "leaf", "h2"), isOnWay(way, "h1", "h2"), isOnWay(undefined, "a", "b")]).toEqual([true, true, false, false]);
+});
+
+function hop(point: string, drop_reason = "") {
+  return { host: "h1", point, drop_reason, port: "d:red:web1", time_ns: 1 };
+}
+
+test("a probe is told by where it ended, and whether the tables said so", () => {
+  const said = (agrees: boolean, ...hops: ReturnType<typeof hop>[]) => probeSentence({ agrees, seen: "", hops });
+  expect(said(true, hop("sent"), hop("delivered"))).toBe("The probe was delivered at red › web1 on h1, as the tables say.");
+  expect(said(false, hop("sent"), hop("dropped", "POLICY"))).toBe("The probe was dropped at red › web1 on h1: POLICY. The tables say otherwise.");
+  expect(said(true, hop("sent"))).toContain("then out of sight");
+  expect(said(true)).toContain("seen nowhere");
+  const question = { source: "a", destination: "b", protocol: "tcp", port: "80", network: "" };
+  expect(probeBody(question)).toEqual({ source: "a", destination: "b", protocol: "tcp", port: 80 });
+  expect([canProbe(question), canProbe({ ...question, protocol: "sctp" })]).toEqual([true, false]);
 });

@@ -104,7 +104,7 @@ def read_request(
     numbers = {each: vif_id for vif_id, each in vifs.items()}
     if uuid and uuid not in numbers:
         raise CaptureRefused(f"interface={uuid} has no number yet: try again")
-    source, destination = _address(query, "src"), _address(query, "dst")
+    source, destination = read_address(query, "src"), read_address(query, "dst")
     if source and destination and source.version != destination.version:
         raise CaptureRefused("src and dst must be of one IP version")
     reason = query.get("reason", "").upper()
@@ -118,14 +118,14 @@ def read_request(
             source=source,
             destination=destination,
             protocol=_protocol(query.get("proto", ""), source or destination),
-            source_port=_bounded(query, "sport", 65535),
-            destination_port=_bounded(query, "port", 65535),
+            source_port=read_number(query, "sport", 65535),
+            destination_port=read_number(query, "port", 65535),
             reason=reason,
-            snap_bytes=_bounded(query, "snap", FRAME_BYTES_MAX, least=14) or FRAME_BYTES_MAX,
+            snap_bytes=read_number(query, "snap", FRAME_BYTES_MAX, least=14) or FRAME_BYTES_MAX,
         ),
         vmi_uuid=uuid,
-        count=_bounded(query, "count", COUNT_MAX, least=1) or COUNT_MAX,
-        seconds=_bounded(query, "seconds", SECONDS_MAX, least=1) or SECONDS_DEFAULT,
+        count=read_number(query, "count", COUNT_MAX, least=1) or COUNT_MAX,
+        seconds=read_number(query, "seconds", SECONDS_MAX, least=1) or SECONDS_DEFAULT,
     )
 
 
@@ -146,7 +146,8 @@ def _points(text: str) -> Point:
     return chosen or EVERYWHERE
 
 
-def _address(query: Mapping[str, str], name: str) -> IPv4Address | IPv6Address | None:
+def read_address(query: Mapping[str, str], name: str) -> IPv4Address | IPv6Address | None:
+    """Return an address of a query, None where it is not given; ``CaptureRefused``."""
     text = query.get(name, "")
     try:
         return ip_address(text) if text else None
@@ -168,7 +169,8 @@ def _protocol(text: str, address: IPv4Address | IPv6Address | None) -> int | Non
     )
 
 
-def _bounded(query: Mapping[str, str], name: str, most: int, *, least: int = 0) -> int | None:
+def read_number(query: Mapping[str, str], name: str, most: int, *, least: int = 0) -> int | None:
+    """Return a number of a query, None where it is not given; ``CaptureRefused``."""
     text = query.get(name, "")
     if not text:
         return None

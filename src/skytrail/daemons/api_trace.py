@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import msgspec
 
 from skytrail.api.documents import Document
 from skytrail.api.io.path_trace import Question, Unreachable, Untraceable
+from skytrail.daemons.api_probe import checked_probe, probe_source_port, probed
 from skytrail.daemons.traced_agents import Agents, AnalyticsNode, SocketAgents
 from skytrail.lab import trace as tracing
 from skytrail.lab.trace import (
@@ -53,6 +54,20 @@ class AgentsWalk:
         self, question: Question, hosts: Mapping[str, str], credentials: Mapping[str, str]
     ) -> Document:
         """Return the way as the API tells it; :class:`Untraceable`, :class:`Unreachable`."""
+        return self._walked(question, hosts, credentials).record()
+
+    def probe(
+        self, question: Question, hosts: Mapping[str, str], credentials: Mapping[str, str]
+    ) -> Document:
+        """Return the way, and where a real packet was seen on it; errors as of the way."""
+        checked_probe(question)
+        question = replace(question, source_port=question.source_port or probe_source_port())
+        walked = self._walked(question, hosts, credentials)
+        return {**walked.record(), "probe": probed(walked.result, walked.agents, walked.names)}
+
+    def _walked(
+        self, question: Question, hosts: Mapping[str, str], credentials: Mapping[str, str]
+    ) -> _Walked:
         ports, dead = self._local.interfaces()
         agents: dict[str, Agents] = dict.fromkeys(ports, self._local)
         if self._analytics is not None and not ports.keys() >= set(hosts.values()):
@@ -92,7 +107,20 @@ class AgentsWalk:
         except tracing.TraceError as error:
             raise Untraceable(str(error)) from error
         names = {row.vmi_uuid: row.name for rows in ports.values() for row in rows}
-        return record(result, names, hosts)
+        return _Walked(result, names, hosts, agents)
+
+
+@dataclass(frozen=True, slots=True)
+class _Walked:
+    result: TraceResult
+    names: Mapping[str, str]
+    """Of ports, by uuid."""
+    hosts: Mapping[str, str]
+    agents: Mapping[str, Agents]
+    """Of each host that can be asked."""
+
+    def record(self) -> Document:
+        return record(self.result, self.names, self.hosts)
 
 
 def _find(

@@ -7,20 +7,17 @@ the token, also behind tunnels, services and translations that leave payloads al
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from skytrail.lab.trace import DELIVERED, FORWARDED, Packet, TraceResult
 from skytrail.wire.pcapng import ReadPacket
+from skytrail.wire.probe import NUMBERS, probe_frame, probe_number
 
 IpAddress = IPv4Address | IPv6Address
-TOKEN_BYTES = 16
-_NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "icmp6": 58, "sctp": 132}
-PROTOCOLS = ("icmp", "icmp6", "tcp", "udp")
+PROTOCOLS = tuple(NUMBERS)
 """What a probe can be made of."""
-_SYN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,7 @@ def hops(seen: Mapping[str, Sequence[ReadPacket]], token: bytes) -> tuple[Hop, .
 
 def capture_query(packet: Packet, version: int) -> dict[str, str]:
     """Return what captures are asked for: translations may change the rest."""
-    query = {"proto": str(_number(packet, version))}
+    query = {"proto": str(probe_number(packet.protocol, version))}
     if packet.port:
         query["port"] = str(packet.port)
     return query
@@ -109,43 +106,5 @@ def frame(
     token: bytes,
 ) -> bytes:
     """Return the probe: ``macs`` and ``ends`` are (source, destination)."""
-    source, destination = ends
-    protocol = _number(packet, source.version)
-    body = _body(packet, protocol, token)
-    place = {1: 2, 58: 2, 6: 16, 17: 6}[protocol]
-    pseudo = source.packed + destination.packed + struct.pack("!II", len(body), protocol)
-    total = _sum(body if protocol == 1 else pseudo + body) or 0xFFFF
-    body = body[:place] + total.to_bytes(2, "big") + body[place + 2 :]
-    if source.version == 6:
-        ethertype = 0x86DD
-        header = struct.pack("!IHBB", 6 << 28, len(body), protocol, 64)
-        header += source.packed + destination.packed
-    else:
-        ethertype = 0x0800
-        header = struct.pack("!BBHIBBH", 0x45, 0, 20 + len(body), 0, 64, protocol, 0)
-        header += source.packed + destination.packed
-        header = header[:10] + _sum(header).to_bytes(2, "big") + header[12:]
-    return macs[1] + macs[0] + ethertype.to_bytes(2, "big") + header + body
-
-
-def _number(packet: Packet, version: int) -> int:
-    return _NUMBERS["icmp6" if (version, packet.protocol) == (6, "icmp") else packet.protocol]
-
-
-def _body(packet: Packet, protocol: int, token: bytes) -> bytes:
-    ports = (packet.source_port, packet.port)
-    if protocol == 6:
-        return struct.pack("!HHIIBBHHH", *ports, 1, 0, 5 << 4, _SYN, 1024, 0, 0) + token
-    if protocol == 17:
-        return struct.pack("!HHHH", *ports, 8 + len(token), 0) + token
-    kind = 8 if protocol == 1 else 128
-    return struct.pack("!BBHHH", kind, 0, 0, packet.source_port, 1) + token
-
-
-def _sum(data: bytes) -> int:
-    """Return the Internet checksum (RFC 1071)."""
-    data += bytes(len(data) % 2)
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    number = probe_number(packet.protocol, ends[0].version)
+    return probe_frame(macs, ends, number, (packet.source_port, packet.port), token)

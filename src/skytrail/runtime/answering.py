@@ -1,7 +1,8 @@
 """Answers the collector's questions for the pages a process shows of itself, and for nothing else.
 
 Only what its Unix socket shows to ``GET /introspect``, ``/introspect/<table>``, ``/healthz`` and ``/metrics``: pages that
-read and change nothing. An answer is bounded in time and size; one that is over is an error that says what to ask instead.
+read and change nothing (an agent's ``probe`` sends one small packet of a port's own, ADR 0436). An answer is bounded in
+time and size; one that is over is an error that says what to ask instead.
 """
 
 from __future__ import annotations

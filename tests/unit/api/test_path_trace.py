@@ -44,18 +44,29 @@ FOUND = {
 }
 
 
+HOPS = [
+    {"host": "rack7", "point": "sent", "drop_reason": "", "port": "a", "link": "tap1", "vrf": "v", "time_ns": 1},
+    {"host": "rack8", "point": "delivered", "drop_reason": "", "port": "x", "link": "tap2", "vrf": "v", "time_ns": 2},
+]  # fmt: skip
+PROBE = {"agrees": True, "seen": "delivered", "summary": "last seen at x of rack8", "hops": HOPS}
+
+
 @pytest.fixture
 def asked(api):
     """What the agents were asked; they answer ``FOUND``, or raise what is put here."""
     questions = []
 
-    def walk(question, hosts, _credentials):
-        questions.append((question, dict(hosts)))
-        if isinstance(questions[0], Exception):
-            raise questions[0]
-        return FOUND
+    class Walk:
+        def __call__(self, question, hosts, _credentials):
+            questions.append((question, dict(hosts)))
+            if isinstance(questions[0], Exception):
+                raise questions[0]
+            return FOUND
 
-    api.app = HttpApi(api.service, admit=api._admit, also=[PathTrace(api.service, walk)])
+        def probe(self, question, hosts, credentials):
+            return {**self(question, hosts, credentials), "probe": PROBE}
+
+    api.app = HttpApi(api.service, admit=api._admit, also=[PathTrace(api.service, Walk())])
     return questions
 
 
@@ -193,3 +204,54 @@ def test_a_project_waits_for_its_own_traces_before_it_asks_more(api, ports) -> N
     with api.as_caller(Caller(user="ann", project=ports[0], roles=frozenset({"member"}))):
         assert api.loop.run_until_complete(ask()) == (429, [200, 200, 429])
         assert api.call("GET", target).status == 200
+
+
+def probe(api, source: str, destination: str, **more: object):
+    body = {"source": source, "destination": destination, "protocol": "tcp", "port": 80, **more}
+    return api.call("POST", "/api/v1/trace", body)
+
+
+def test_a_probe_tells_administrators_where_it_was_seen(api, asked, ports) -> None:
+    reply = probe(api, ports[1], ports[2], source_port=4711)
+
+    assert reply.json == {**FOUND, "probe": PROBE}
+    assert (asked[0][0].port, asked[0][0].source_port) == (80, 4711)
+
+
+def test_a_probe_tells_tenants_nothing_of_hosts_and_of_others_ports(api, asked, ports) -> None:
+    owner = Caller(user="ann", project=ports[0], roles=frozenset({"member"}))
+
+    with api.as_caller(owner):
+        reply = probe(api, ports[1], ports[2])
+
+    assert reply.status == 200, reply.text
+    hops = reply.json["probe"]["hops"]
+    assert [(hop["host"], hop["port"]) for hop in hops] == [("host 1", "a"), ("another host", "")]
+    assert not any(word in reply.text for word in ("rack", "tap", "192.0.2"))
+
+
+def test_members_of_a_project_probe_between_their_own_ports_and_not_all_the_time(
+    api, asked, ports
+) -> None:
+    owner = Caller(user="ann", project=ports[0], roles=frozenset({"member"}))
+
+    with api.as_caller(owner):
+        assert probe(api, ports[1], "10.1.1.4").status == 403
+        assert probe(api, ports[1], ports[2]).status == 200
+        assert probe(api, ports[1], ports[2]).status == 429
+    assert probe(api, ports[1], ports[2]).status == 200
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"port": 0}, {"port": 65_536}, {"port": "x"}, {"port": True}, {"protocol": "gre"},
+        {"frame": "00"}, {"network": ["a"]}, {"source_port": -1}, {"port": None},
+    ],
+)  # fmt: skip
+def test_a_probe_that_makes_no_sense_is_refused(api, asked, ports, more) -> None:
+    reply = probe(api, ports[1], ports[2], **more)
+
+    assert reply.status == 400, reply.text
+    assert not asked

@@ -26,6 +26,13 @@ def tunnel(remote: str) -> dict[str, object]:
     return {"outcome": "forwarded", "remote": remote, "encapsulation": "MPLS_UDP", "label": 19}
 
 
+def sighting(point: str, uuid: str) -> dict[str, object]:
+    # The second host's clock is behind.
+    time_ns = 9 if point == "sent" else 5
+    row = {"point": point, "reason": "", "vmi_uuid": uuid, "port": "", "ifname": "tap", "vrf": "v"}
+    return {**row, "time_ns": time_ns}
+
+
 class Agents:
     """Two agents on a loop of their own thread; ``sent`` is what the first one does."""
 
@@ -40,6 +47,7 @@ class Agents:
         self.learnt: list[dict[str, object]] = []
         """What the second one learnt."""
         self.asked: list[dict[str, str]] = []
+        self.probed: list[tuple[str, dict[str, str]]] = []
         self.loop = asyncio.new_event_loop()
         listeners = {name: server.listen_unix(path) for name, path in self.sockets.items()}
         self.thread = threading.Thread(target=self._run, args=(listeners,))
@@ -58,6 +66,9 @@ class Agents:
             table = request.path.rpartition("/")[2]
             if table == "interfaces":
                 rows = self.ports[name]
+            elif table == "probe":
+                self.probed.append((name, dict(request.query)))
+                rows = [sighting("sent", A)] if name == "rack1" else [sighting("delivered", B)]
             elif table != "explain":
                 learnt = self.learnt if (name, table) == ("rack2", "learnt_addresses") else []
                 rows = [
@@ -144,3 +155,27 @@ def test_a_way_that_cannot_begin_says_why(agents, source, told) -> None:
 def test_agents_that_are_away_are_told_of(tmp_path) -> None:
     with pytest.raises(Unreachable, match="agent of rack1 does not answer"):
         AgentsWalk({"rack1": tmp_path / "none"})(Question(A, B), HOSTS, {})
+
+
+def test_a_probe_is_sent_by_its_host_and_looked_for_by_those_on_the_way(agents) -> None:
+    found = AgentsWalk(agents.sockets).probe(Question(A, B, "tcp", 80), HOSTS, {})
+
+    probe = found["probe"]
+    assert [(hop["host"], hop["point"]) for hop in probe["hops"]] == [
+        ("rack1", "sent"), ("rack2", "delivered"),
+    ]  # fmt: skip
+    assert [hop["port"] for hop in probe["hops"]] == [
+        "default-domain:red:a",
+        "default-domain:red:b",
+    ]
+    assert (probe["agrees"], probe["seen"]) == (True, "delivered")
+    asked = dict(agents.probed)
+    assert asked["rack1"]["token"] == asked["rack2"]["token"]
+    assert (asked["rack1"]["send"], asked["rack1"]["destination"]) == (A, "10.0.0.4")
+    assert "send" not in asked["rack2"]
+    assert int(asked["rack1"]["sport"]) == int(found["source_port"]) > 0
+
+
+def test_no_probe_is_of_a_protocol_it_cannot_be_made_of(agents) -> None:
+    with pytest.raises(Untraceable, match="icmp, tcp"):
+        AgentsWalk(agents.sockets).probe(Question(A, B, "sctp", 80), HOSTS, {})

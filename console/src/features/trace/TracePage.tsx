@@ -1,7 +1,7 @@
 /** Where a packet goes, host by host and table by table, and which rule decides. */
 
-import { NodeIndexOutlined, SwapOutlined } from "@ant-design/icons";
-import { useQuery } from "@tanstack/react-query";
+import { NodeIndexOutlined, SendOutlined, SwapOutlined } from "@ant-design/icons";
+import { useMutation, useQuery } from "@tanstack/react-query";
 import { Alert, Button, Empty, Input, Select, Spin } from "antd";
 import { type FormEvent, useState } from "react";
 import { useSearchParams } from "react-router";
@@ -11,8 +11,9 @@ import { moment } from "../../api/moment";
 import { isAdministrator } from "../../api/session";
 import { useConsole } from "../../app/context";
 import { EndPicker } from "./EndPicker";
+import { ProbePicture } from "./ProbePicture";
+import { canProbe, hasPorts, missing, probeBody, PROTOCOLS, type Question, questionOf, type Trace, tracePath } from "./trace";
 import { TracePicture } from "./TracePicture";
-import { hasPorts, missing, PROTOCOLS, type Question, questionOf, type Trace, tracePath } from "./trace";
 
 export function TracePage() {
   if (moment.get() === null) return <PresentTrace />;
@@ -36,7 +37,11 @@ function PresentTrace() {
     staleTime: 0,
     gcTime: 0,
   });
+  const probe = useMutation({ mutationFn: (question: Question) => call<Trace>("POST", "/api/v1/trace", { body: probeBody(question) }) });
+  const isProbed = probe.variables !== undefined && JSON.stringify(probe.variables) === JSON.stringify(asked);
+  const shown = isProbed && probe.data !== undefined ? probe.data : found.data;
   const ask = (question: Question) => {
+    probe.reset();
     const { source: from, destination: to, ...rest } = question;
     const given = Object.entries({ from, to, ...rest }).filter(([, value]) => value !== "");
     setSearch(Object.fromEntries(given));
@@ -46,13 +51,21 @@ function PresentTrace() {
     <div className="page">
       <div className="page-head">
         <h1>Path trace</h1>
-        <span className="form-note">What hosts would do with the first packet now, by the tables in their kernels. Nothing is sent.</span>
+        <span className="form-note">What hosts would do with the first packet now, by the tables in their kernels. Only a probe is sent.</span>
       </div>
       <QuestionForm key={search.toString()} question={asked} isBusy={found.isFetching} onAsk={ask} />
       {!isAsked && <Empty image={Empty.PRESENTED_IMAGE_SIMPLE} description="Choose two ports above. The way back is asked with ⇄." />}
       {isAsked && found.isError && <Alert type="warning" showIcon role="alert" title={explained(found.error)} />}
       {isAsked && found.isLoading && <Spin />}
-      {found.data !== undefined && <TracePicture trace={found.data} />}
+      {found.data !== undefined && canProbe(asked) && (
+        <div className="strip">
+          <Button icon={<SendOutlined aria-hidden />} loading={probe.isPending} onClick={() => probe.mutate(asked)}>Send a probe</Button>
+          <span className="form-note">A real first packet from the port&apos;s own address; the workload it arrives at gets it. It takes three seconds.</span>
+        </div>
+      )}
+      {isProbed && probe.isError && <Alert type="warning" showIcon role="alert" title={probe.error.message} />}
+      {isProbed && probe.data?.probe !== undefined && <ProbePicture probe={probe.data.probe} />}
+      {shown !== undefined && <TracePicture trace={shown} />}
     </div>
   );
 }

@@ -34,7 +34,23 @@ export interface End {
   readonly addresses: readonly string[];
 }
 
+/** Where a packet that was really sent was seen. */
+export interface Hop {
+  readonly host: string;
+  readonly point: string;
+  readonly drop_reason: string;
+  readonly port: string;
+  readonly time_ns: number;
+}
+
+export interface Probe {
+  readonly agrees: boolean;
+  readonly seen: string;
+  readonly hops: readonly Hop[];
+}
+
 export interface Trace {
+  readonly probe?: Probe;
   readonly source: End;
   readonly destination: End;
   readonly protocol: string;
@@ -117,4 +133,24 @@ export function sentenceOf(trace: Trace): string {
   if (trace.verdict === "delivered") return `${what} is delivered to ${shortName(trace.destination.name)}${through}`;
   const told = trace.summary.replace(/ by rule .*$/, "");
   return told === "dropped" ? `${what} is dropped` : `${what}: ${told}`;
+}
+
+/** What a probe can be made of. */
+const PROBED: ReadonlySet<string> = new Set(["icmp", "icmp6", "tcp", "udp"]);
+
+export function canProbe({ protocol }: Question): boolean {
+  return PROBED.has(protocol);
+}
+
+export function probeBody({ source, destination, protocol, port, network }: Question): Record<string, string | number> {
+  return { source, destination, protocol, ...(hasPorts(protocol) ? { port: Number(port) } : {}), ...(network === "" ? {} : { network }) };
+}
+
+/** One sentence: what became of the packet that was sent, and whether the tables said so. */
+export function probeSentence({ hops, agrees }: Probe): string {
+  const last = hops.at(-1);
+  if (last === undefined) return "The probe was seen nowhere, not even where it was sent.";
+  const where = `${last.port === "" ? "" : `at ${shortName(last.port)} `}on ${last.host}`;
+  const end = last.drop_reason !== "" ? `dropped ${where}: ${last.drop_reason}` : last.point === "delivered" ? `delivered ${where}` : `last seen ${where}, then out of sight`;
+  return `The probe was ${end}${agrees ? ", as the tables say." : ". The tables say otherwise."}`;
 }

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from skytrail.agent import abi
@@ -59,18 +60,29 @@ class CapturePages:
             wanted = read_request(request.query, agent.plugged, agent.desired.vifs, _REASONS)
         except CaptureRefused as refused:
             raise HttpError(400, str(refused)) from refused
-        if self._free_slot() is None:
-            raise HttpError(409, f"{SLOTS_COUNT_MAX} captures are on already: end one of them")
+        self._require_slot()
         return StreamResponse(self._frames(wanted), content_type=PCAPNG)
 
     def _free_slot(self) -> int | None:
         return next((slot for slot in range(SLOTS_COUNT_MAX) if slot not in self._running), None)
 
-    async def _frames(self, wanted: CaptureRequest) -> AsyncIterator[bytes]:
-        # Only here: who went away before the first frame was asked for has nothing to give back.
+    def _require_slot(self) -> int:
         slot = self._free_slot()
         if slot is None:
-            return  # Somebody else was faster; the file is empty.
+            raise HttpError(409, f"{SLOTS_COUNT_MAX} captures are on already: end one of them")
+        return slot
+
+    @asynccontextmanager
+    async def on(self, wanted: CaptureRequest) -> AsyncGenerator[AsyncIterator[Captured]]:
+        """Capture while the block runs; yields the frames, until they are as many or it is as late as asked.
+
+        ``HttpError`` 409 when as many captures as can be are on.
+        """
+        async with self._started(self._require_slot(), wanted) as running:
+            yield self._until_done(running)
+
+    @asynccontextmanager
+    async def _started(self, slot: int, wanted: CaptureRequest) -> AsyncGenerator[_Running]:
         loop, source = asyncio.get_running_loop(), self._agent.datapath.captures()
         running = self._running[slot] = _Running(wanted, CaptureFile(wanted.filter.snap_bytes))
         try:
@@ -79,19 +91,27 @@ class CapturePages:
                 await self._agent.wait_applied()
             source.start(slot, running.request.filter)
             loop.add_reader(source.fd, self._readable)
-            yield b"".join(running.file.begin(wanted.filter.vif_id, self._agent.desired))
-            async for captured in self._until_done(running):
-                yield b"".join(running.file.parts(captured, self._agent.desired))
-            matched, lost = source.counts(slot)
-            lost += running.left_out
-            for part in running.file.end(time.time_ns(), received=matched, dropped=lost):
-                yield part
+            yield running
         finally:
             source.stop(slot)
             del self._running[slot]
             if not self._running:
                 loop.remove_reader(source.fd)
             self._watch()
+
+    async def _frames(self, wanted: CaptureRequest) -> AsyncIterator[bytes]:
+        # Only here: who went away before the first frame was asked for has nothing to give back.
+        slot = self._free_slot()
+        if slot is None:
+            return  # Somebody else was faster; the file is empty.
+        async with self._started(slot, wanted) as running:
+            yield b"".join(running.file.begin(wanted.filter.vif_id, self._agent.desired))
+            async for captured in self._until_done(running):
+                yield b"".join(running.file.parts(captured, self._agent.desired))
+            matched, lost = self._agent.datapath.captures().counts(slot)
+            lost += running.left_out
+            for part in running.file.end(time.time_ns(), received=matched, dropped=lost):
+                yield part
 
     async def _until_done(self, running: _Running) -> AsyncIterator[Captured]:
         loop = asyncio.get_running_loop()

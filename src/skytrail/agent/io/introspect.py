@@ -1,4 +1,4 @@
-"""The agent's pages: its tables, and ``/introspect/explain`` for ``skytrail trace``.
+"""The agent's pages: its tables, ``/introspect/explain`` for ``skytrail trace`` and ``/introspect/probe``.
 
 Pages that read the kernel (flows, drops, difference, explain) run in the datapath's thread; the
 generic ones read the agent's own values.
@@ -16,6 +16,7 @@ from skytrail.agent import tunnel_ends
 from skytrail.agent.interface import ActivePort
 from skytrail.agent.introspect import ExplainRefused, RuleBook
 from skytrail.agent.io.capture import CapturePages
+from skytrail.agent.io.packet_probe import ProbePage
 from skytrail.agent.io.session_log import SessionLogPages
 from skytrail.agent.io.table_use import TableUsage
 from skytrail.agent.io.uplinks import link_of_flow
@@ -45,6 +46,8 @@ class AgentPages:
         self._agent = agent
         self._usage = usage
         self.session_log = SessionLogPages(agent)
+        self._captures = CapturePages(agent)
+        self._probe = ProbePage(agent, self._captures)
         self._book = RuleBook(agent.numbers, agent.planner.policies)
         self._kernel_pages: dict[str, Callable[[], list[Row]]] = {
             "flows": self._flows,
@@ -61,7 +64,7 @@ class AgentPages:
     async def serve(self, path: Path) -> None:
         """Serve until cancelled."""
         router = self.router()
-        CapturePages(self._agent).add_routes(router)
+        self._captures.add_routes(router)
         self.session_log.add_routes(router)
         await serve(AsgiApp(router), [listen_unix(path)])
 
@@ -71,6 +74,7 @@ class AgentPages:
         for name in self._kernel_pages:
             router.add("GET", f"/introspect/{name}", self._kernel_page)
         router.add("GET", "/introspect/explain", self._explain)
+        router.add("GET", "/introspect/probe", self._probe.answer)
         router.add("GET", "/introspect/tables", self._table_use)
         introspection = Introspection(self._own_pages(), self._agent.unmet, self._metrics)
         introspection.add_routes(router)
@@ -113,7 +117,7 @@ class AgentPages:
             "uplinks": agent.uplinks.states,
             "status": self._status,
             # Listed here, served by the routes above, which go first.
-            **dict.fromkeys([*self._kernel_pages, "explain", "tables"], lambda: ()),
+            **dict.fromkeys([*self._kernel_pages, "explain", "probe", "tables"], lambda: ()),
         }
 
     async def _kernel_page(self, request: Request) -> Response:

@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 
 from skytrail.lab.io import netns
-from skytrail.lab.packet_probe import TOKEN_BYTES
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.pcapng import Reader, ReadPacket
+from skytrail.wire.probe import TOKEN_BYTES
 
 WAIT_S = 3.0
 """Nothing is expected after this time."""
