@@ -63,16 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--console", type=Path, default=console.FOLDER, help="folder of the web console's files"
     )
-    parser.add_argument(
-        "--analytics",
-        default="",
-        type=_analytics_place,
-        metavar="PLACE",
-        help="analytics node that the console asks through here: unix:PATH or a URL",
-    )
-    parser.add_argument(
-        "--analytics-ca", type=_authority, metavar="FILE", help="who signed its TLS"
-    )
+    _add_analytics(parser)
     parser.add_argument(
         "--agent",
         action="append",
@@ -105,7 +96,10 @@ def main(arguments: list[str] | None = None) -> int:
             settings.socket,
             security,
             _Beside(
-                settings.console, settings.analytics, settings.analytics_ca, dict(settings.agent)
+                settings.console,
+                [place for place in settings.analytics if place],
+                settings.analytics_ca,
+                dict(settings.agent),
             ),
             allowed_hosts.check_of(settings.host, settings.allowed_host),
             StreamLimits(settings.streams_per_client),
@@ -114,6 +108,21 @@ def main(arguments: list[str] | None = None) -> int:
         ),
         expected=(StoreUnavailable, Fenced),
         final=(StoreClosed,),
+    )
+
+
+def _add_analytics(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--analytics",
+        action="append",
+        default=[],
+        type=_analytics_place,
+        metavar="PLACE",
+        help="analytics node that the console asks through here: unix:PATH or a URL; given several times, the "
+        "first that is reached",
+    )
+    parser.add_argument(
+        "--analytics-ca", type=_authority, metavar="FILE", help="who signed its TLS"
     )
 
 
@@ -145,7 +154,7 @@ class _Beside(NamedTuple):
     """What is served beside the API."""
 
     console: Path
-    analytics: str
+    analytics: Sequence[str]
     analytics_ca: Path | None
     agents: Mapping[str, Path]
     """Introspection sockets by the name of the virtual-router."""

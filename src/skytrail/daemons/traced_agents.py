@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import httpx
 import msgspec
 
-from skytrail.api.io.analytics_passage import base_url, socket_of, verification
+from skytrail.api.io.analytics_nodes import Nodes, base_url
 from skytrail.lab import trace as tracing
 from skytrail.lab.trace import PortRow, Query
 from skytrail.runtime.introspection import IntrospectionFailed, read_table
@@ -65,15 +65,14 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 class AnalyticsNode:
-    """Where agents of other machines can be asked: ``unix:PATH`` or a URL. Raises ``OSError`` for its authority's file."""
+    """Where agents of other machines can be asked: ``unix:PATH`` or a URL, the first that is reached.
 
-    def __init__(self, place: str, ca_file: Path | None) -> None:
+    Raises ``OSError`` for its authority's file.
+    """
+
+    def __init__(self, places: Sequence[str], ca_file: Path | None) -> None:
         self._client = httpx.Client(
-            base_url=base_url(place),
-            transport=httpx.HTTPTransport(
-                uds=socket_of(place), verify=verification(place, ca_file), trust_env=False
-            ),
-            timeout=ANSWER_S + 1,
+            base_url=base_url(places[0]), transport=Nodes(places, ca_file), timeout=ANSWER_S + 1
         )
 
     def agents(self, credentials: Mapping[str, str]) -> AnalyticsAgents:

@@ -8,8 +8,9 @@
 ```
 The collector may ask for the pages this process shows of itself (``answering``): it is known by its certificate, and the
 process itself opened the connection, so that no port is needed for it.
-The source returns everything, always; only what changed is sent. After a lost connection the next
-collector in the list is tried, and told what it does not have. No row of state waits for a collector:
+The source returns everything, always; only what changed is sent. The first collector in the list that
+answers is told, and what it does not have; when an earlier one has answered for a while, that one is told
+again: all processes are at one node, which so knows everything. No row of state waits for a collector:
 what nobody takes is said by the next. Logs and sessions wait until they are kept, so many at most.
 """
 
@@ -58,6 +59,9 @@ CONNECT_S: Final = 5.0
 READ_BYTES: Final = 65_536
 SEND_TURN: Final = 256
 SESSION_BYTES: Final = 160
+RETURN_EVERY_S: Final = 10.0
+RETURN_AFTER: Final = 3
+"""So many times in a row a preferred collector answers before it is told again."""
 KEPT_S: Final = 4
 """Until what was told is known to be kept: sessions of so many seconds have room beside all else."""
 
@@ -130,6 +134,8 @@ class Collectors:
     endpoints: Sequence[Endpoint]
     tls: MutualTls | None = None
     """For hosts and ports."""
+    return_every_s: float = RETURN_EVERY_S
+    """Between two looks whether a preferred one is there again."""
 
 
 def hello_of_this_process(source: str, node_type: str, module: str) -> Hello:
@@ -186,16 +192,18 @@ class Telemetry:
         delays = Backoff(maximum_s=EVERY_S)
         turn = 0
         while True:
-            endpoint = self._collectors.endpoints[turn % len(self._collectors.endpoints)]
+            endpoint = self._collectors.endpoints[turn]
             started = self._clock.now()
             try:
-                await self._tell(endpoint)
+                await self._tell(turn)
             except (OSError, DecodeError, TimeoutError, ValueError) as error:
                 self._log.debug("collector_lost", collector=str(endpoint), reason=str(error))
             self.collector = ""
-            turn += 1
             if self._clock.now() - started > 2 * EVERY_S:
                 delays.reset()
+                turn = 0
+            else:
+                turn = (turn + 1) % len(self._collectors.endpoints)
             await asyncio.sleep(delays.next_delay_s())
 
     async def _connect(
@@ -211,9 +219,28 @@ class Telemetry:
             )
         return reader, writer
 
-    async def _tell(self, endpoint: Endpoint) -> None:
+    async def _preferred(self, turn: int) -> None:
+        """Return when one of the first ``turn`` collectors has answered for a while."""
+        answers = Counter[int]()
+        while max(answers.values(), default=0) < RETURN_AFTER:
+            await asyncio.sleep(self._collectors.return_every_s)
+            for number, endpoint in enumerate(self._collectors.endpoints[:turn]):
+                try:
+                    async with asyncio.timeout(CONNECT_S + HANDSHAKE_S):
+                        _, writer = await self._connect(endpoint)
+                except (OSError, TimeoutError, ValueError):
+                    answers[number] = 0
+                else:
+                    writer.close()
+                    answers[number] += 1
+
+    async def _tell(self, turn: int) -> None:
+        endpoint = self._collectors.endpoints[turn]
         async with asyncio.timeout(CONNECT_S + HANDSHAKE_S):
             reader, writer = await self._connect(endpoint)
+        returning = (
+            asyncio.create_task(self._preferred(turn), name="telemetry-returning") if turn else None
+        )
         try:
             writer.write(encode(self._hello))
             framer = TelemetryFramer()
@@ -229,23 +256,32 @@ class Telemetry:
                 self._hear(reader, framer, writer), name="telemetry-hearing"
             )
             try:
-                await self._keep_telling(hearing, writer)
+                await self._keep_telling(hearing, returning, writer)
             finally:
                 hearing.cancel()
                 await asyncio.gather(hearing, return_exceptions=True)
         finally:
+            if returning is not None:
+                returning.cancel()
+                await asyncio.gather(returning, return_exceptions=True)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
     async def _keep_telling(
-        self, hearing: asyncio.Task[None], writer: asyncio.StreamWriter
+        self,
+        hearing: asyncio.Task[None],
+        returning: asyncio.Task[None] | None,
+        writer: asyncio.StreamWriter,
     ) -> None:
         due = self._clock.now() + EVERY_S
         while True:
             await asyncio.wait({hearing}, timeout=LOGS_EVERY_S)
             if hearing.done():
                 await hearing
+            if returning is not None and returning.done():
+                await returning
+                return
             await self._tell_news(writer)
             if self._clock.now() >= due:
                 due = self._clock.now() + EVERY_S

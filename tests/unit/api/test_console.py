@@ -262,7 +262,7 @@ def node(api, tmp_path):
 
     listener = server.listen_unix(tmp_path / "analytics.sock")
     serving = api.loop.create_task(server.serve(AsgiApp(answer), [listener]))
-    passage = AnalyticsPassage(api.service, f"unix:{tmp_path}/analytics.sock")
+    passage = AnalyticsPassage(api.service, [f"unix:{tmp_path}/analytics.sock"])
     api.app = HttpApi(api.service, admit=api._admit, also=[passage])
     yield asked
     serving.cancel()
@@ -333,7 +333,7 @@ def test_analytics_is_for_administrators_and_readers(
 
 
 def test_a_node_that_is_away_is_told(api, tmp_path) -> None:
-    api.app = HttpApi(api.service, also=[AnalyticsPassage(api.service, f"unix:{tmp_path}/none")])
+    api.app = HttpApi(api.service, also=[AnalyticsPassage(api.service, [f"unix:{tmp_path}/none"])])
 
     reply = api.call("GET", "/api/v1/analytics/alarms")
 
@@ -374,7 +374,7 @@ def streams(api, tmp_path):
     serving = api.loop.create_task(server.serve(AsgiApp(answer), [listener]))
     secured = Secured(api, SecuritySettings(authentication=["local"], cloud_admin_role="admin"))
     place = f"unix:{tmp_path}/streams.sock"
-    passage = AnalyticsPassage(api.service, place, gate=secured.gate)
+    passage = AnalyticsPassage(api.service, [place], gate=secured.gate)
     secured.app = HttpApi(api.service, gate=secured.gate, also=[passage])
     secured.user("ann", roles=["admin"])
     secured.user("bob", roles=["admin"])

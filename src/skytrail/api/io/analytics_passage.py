@@ -13,8 +13,9 @@ ends when its reader is no longer who it was, before it tells anything more.
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import AsyncIterator
+import math
+import time
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
@@ -24,6 +25,7 @@ import structlog
 
 from skytrail.api import authorize
 from skytrail.api.io import watch
+from skytrail.api.io.analytics_nodes import TURN, AsyncNodes, base_url
 from skytrail.api.io.callers import caller_of
 from skytrail.api.io.gate import Gate
 from skytrail.api.refusal import Refused, bad_request, not_found
@@ -78,33 +80,20 @@ _PASSED_ON: Final = ("x-auth-token", "authorization", "content-type")
 CONNECT_S: Final = 5.0
 ANSWER_S: Final = 65.0
 """A query may take a minute."""
+ELSEWHERE_S: Final = 60.0
+"""A stream of another node than the first ends then: its reader opens the next."""
 _CONNECTIONS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=20)
 """Each is of one request here, and those are bounded. Streams hold theirs for hours: were all to
 share a hundred, a hundred open pages would keep everybody's questions waiting."""
 
 
-def base_url(place: str) -> str:
-    """Return where requests to a node go; ``place`` is ``unix:PATH`` or a URL."""
-    return "http://analytics" if place.startswith("unix:") else place
-
-
-def socket_of(place: str) -> str | None:
-    """Return the node's Unix socket; None for a URL."""
-    return place.removeprefix("unix:") if place.startswith("unix:") else None
-
-
-def verification(place: str, ca_file: Path | None) -> ssl.SSLContext | bool:
-    """Return how the node's certificate is checked; raises ``OSError``."""
-    return ssl.create_default_context(cafile=ca_file) if place.startswith("https") else False
-
-
 class AnalyticsPassage:
-    """One analytics node: ``unix:PATH`` of this machine, or a URL."""
+    """The analytics nodes, in the order in which they are asked: ``unix:PATH`` of this machine, or URLs."""
 
     def __init__(
         self,
         service: ConfigService,
-        place: str,
+        places: Sequence[str],
         ca_file: Path | None = None,
         gate: Gate | None = None,
     ) -> None:
@@ -112,13 +101,8 @@ class AnalyticsPassage:
         self._gate = gate
         self._log = structlog.get_logger("skytrail.api")
         self._client = httpx.AsyncClient(
-            base_url=base_url(place),
-            transport=httpx.AsyncHTTPTransport(
-                uds=socket_of(place),
-                limits=_CONNECTIONS,
-                verify=verification(place, ca_file),
-                trust_env=False,
-            ),
+            base_url=base_url(places[0]),
+            transport=AsyncNodes(places, ca_file, _CONNECTIONS),
             timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
         )
 
@@ -205,8 +189,13 @@ class AnalyticsPassage:
         """Yield the node's bytes; closed with the client's request, ended with its rights."""
         sight = Sight(self._service.graph, caller_of(request), self._service.schema)
         standing = None if self._gate is None else self._gate.standing(request)
+        # Generators return to the first node as soon as it is there; who follows another returns as well.
+        is_kept = not reply.extensions.get(TURN) or "-stream" not in request.path
+        until = math.inf if is_kept else time.monotonic() + ELSEWHERE_S
         try:
             async for chunk in reply.aiter_raw():
+                if time.monotonic() > until:
+                    return
                 if not await watch.may_go_on(sight, standing) or not self._is_still(
                     request, project
                 ):
