@@ -1,6 +1,6 @@
 """What one analytics node takes and answers: sessions to stored rows, UVEs, Sandesh, queries.
 
-Real processes (collector, store) over loopback. Rates are end to end: until the rows can be counted in the store, until
+Real processes (collector, store) over loopback; sessions also all the way from a kernel's ring buffer (session_path.py). Rates are end to end: until the rows can be counted in the store, until
 the UVE shows in an answer. Processor seconds are of collector and store together.
 """
 
@@ -19,6 +19,8 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from bench import session_path
+from bench.session_path import cpu_s_of
 from figures import Figures, percentile
 
 from skytrail.wire.sandesh import (
@@ -100,12 +102,13 @@ class Node:
                 return float(line.rpartition(" ")[2])
         return 0.0
 
+    def cpu_of(self) -> dict[str, float]:
+        """Processor seconds of each process."""
+        store, collector = (cpu_s_of(process.pid) for process in self.processes)
+        return {"store": store, "collector": collector}
+
     def cpu_s(self) -> float:
-        ticks = 0
-        for process in self.processes:
-            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / 100
+        return sum(self.cpu_of().values())
 
 
 @contextmanager
@@ -158,7 +161,8 @@ def hello(name: str) -> bytes:
     )
 
 
-def _ingest_sessions(node: Node, figures: Figures) -> None:
+def _ingest_sessions(node: Node, figures: Figures) -> float:
+    """Return how many a second of processor takes."""
     now_us = time.time_ns() // 1000
     frames = [_sessions(start, now_us) for start in range(0, SESSIONS_COUNT, BATCH_COUNT)]
     cpu_s, started = node.cpu_s(), time.perf_counter()
@@ -174,7 +178,9 @@ def _ingest_sessions(node: Node, figures: Figures) -> None:
         wait(lambda: node.stored() >= SESSIONS_COUNT)
     took_s = time.perf_counter() - started
     figures.add("sessions_stored_per_s", SESSIONS_COUNT / took_s, "1/s")
-    figures.add("sessions_per_cpu_s", SESSIONS_COUNT / (node.cpu_s() - cpu_s), "1/s")
+    per_cpu_s = SESSIONS_COUNT / (node.cpu_s() - cpu_s)
+    figures.add("sessions_per_cpu_s", per_cpu_s, "1/s")
+    return per_cpu_s
 
 
 def _queries(node: Node, figures: Figures) -> None:
@@ -249,7 +255,8 @@ def _sandesh(node: Node, figures: Figures) -> None:
 def run() -> None:
     figures = Figures("analytics")
     with _node() as node:
-        _ingest_sessions(node, figures)
+        packed_per_cpu_s = _ingest_sessions(node, figures)
+        session_path.measure(node, figures, wait, packed_per_cpu_s)
         _queries(node, figures)
         _uves(node, figures)
         _sandesh(node, figures)

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import os
 import struct
-import subprocess
 from ipaddress import IPv4Address
-from pathlib import Path
 
+from bench.bpf_tools import compile_bpf
 from bench.datapath_paths import UNDERLAY_MTU, Namespaces, TrafficPath
 from bench.figures import BUILD_FOLDER
 from rig import inside, run
 
 from skytrail.agent.io import bpf_syscall, libbpf
 
-TOOLS = Path(__file__).parent / "tools"
 _HEADER = struct.Struct("!6s6sHBBHHHBBH4s4sHH2x")
 _ROUTE = struct.Struct("=II6s2x40sI4x")
 _LABEL_BASE = 1000
@@ -104,21 +102,6 @@ def fill_one_route(loaded: libbpf.LoadedObject, to: str) -> None:
 
 def build() -> None:
     compile_bpf("minimal")
-
-
-def compile_bpf(name: str) -> None:
-    """Compile tools/<name>.bpf.c to build/bench/<name>.bpf.o."""
-    BUILD_FOLDER.mkdir(parents=True, exist_ok=True)
-    compiler = os.environ.get("CLANG", "clang-14")
-    machine = os.uname().machine
-    subprocess.run(
-        [
-            *(compiler, "-O2", "-g", "-target", "bpf", "-mcpu=v3", "-Wall"),
-            *(f"-I/usr/include/{machine}-linux-gnu", "-c", str(TOOLS / f"{name}.bpf.c")),
-            *("-o", str(BUILD_FOLDER / f"{name}.bpf.o")),
-        ],
-        check=True,
-    )
 
 
 def link_of(namespace: str, ifname: str) -> tuple[int, bytes]:

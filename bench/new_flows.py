@@ -26,8 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from bench.bpf_tools import compile_bpf
 from bench.datapath import PORT_SINK, SMALL_PAYLOAD_BYTES, TOOL, build_tool, inside_command
-from bench.datapath_minimal import compile_bpf, link_of
+from bench.datapath_minimal import link_of
 from bench.datapath_paths import Namespaces, Ours, frames
 from bench.figures import BUILD_FOLDER, Figures
 from bench.kernel_firewall import forget_connections, guard_bridge
