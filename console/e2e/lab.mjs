@@ -3,7 +3,7 @@
 // Usage: CONSOLE_URL=... node lab.mjs    (tests/system/test_console_lab.py); prints as journeys.mjs does.
 
 import { api, axe, check, errors, go, heading, open, outside, page, picture } from "./harness.mjs";
-import { followingARouteToItsPort, seeingChangesAsTheyCome, seeingWhatTheControlNodeHolds } from "./live.mjs";
+import { askingForStatistics, followingARouteToItsPort, seeingChangesAsTheyCome, seeingHowAHostFares, seeingWhatTheControlNodeHolds } from "./live.mjs";
 
 /** Opens what is between two nodes, and of it one service. */
 async function between(edge, service) {
@@ -177,7 +177,7 @@ async function beingWatchedByNobody() {
 
 const JOURNEYS = {
   findingADeniedFlowAndAllowingIt, allowingWhatASecurityGroupRefuses, allowingByTagsWhatTheirPolicyRefuses, seeingHowMuchGoesBetweenWhom, seeingTrafficWithItsChanges,
-  seeingWhatTheControlNodeHolds, followingARouteToItsPort, seeingChangesAsTheyCome,
+  seeingWhatTheControlNodeHolds, followingARouteToItsPort, seeingHowAHostFares, askingForStatistics, seeingChangesAsTheyCome,
   sendingAProbe, seeingTheOverlayWithItsTraffic, seeingTheUnderlayAndAWayThroughIt,
   beingWatchedByNobody,
 };

@@ -79,6 +79,54 @@ export async function followingARouteToItsPort() {
   await lines().filter({ hasText: "underlay0" }).waitFor();
 }
 
+/** Waits until a line of a chart is not flat. */
+async function courseOf(title, line) {
+  const chart = page.getByRole("figure", { name: title, exact: true });
+  await chart.getByText(line).first().waitFor();
+  await page.waitForFunction(
+    (figure) => [...figure.querySelectorAll("path.chart-line")].some((path) => new Set([...path.getAttribute("d").matchAll(/[ML][\d.]+ ([\d.]+)/g)].map((each) => each[1])).size > 1),
+    await chart.elementHandle(),
+  );
+}
+
+export async function seeingHowAHostFares() {
+  await open("/nodes");
+  await lines().filter({ hasText: "compute1" }).getByRole("link").click();
+  await table("Over time").click();
+  await page.getByText("15 minutes", { exact: true }).click();
+  await page.waitForURL(/table=charts.*span=now-15m/);
+  await courseOf("Traffic", /^in [\d.]+ k?B\/s$/);
+  await courseOf("Drops by reason", /^(POLICY|NO_ROUTE|[A-Z_]+) [\d.]+\/s$/);
+  await courseOf("Sessions", /^denied [\d.]+\/s$/);
+  await page.getByRole("figure", { name: "Memory", exact: true }).getByText(/^resident \d+\.\d MB$/).waitFor();
+  await page.getByRole("figure", { name: "Processor", exact: true }).getByText(/^of one processor /).waitFor();
+  await page.getByRole("figure", { name: "Traffic", exact: true }).getByRole("listitem").filter({ hasText: "create by" }).waitFor();
+  await axe("charts of a host");
+  await page.getByRole("figure", { name: "Drops by reason", exact: true }).scrollIntoViewIfNeeded();
+  await picture("host-charts");
+  await page.getByRole("button", { name: "Its configuration" }).click();
+  await page.getByRole("tab", { name: "Traffic" }).click();
+  await page.getByRole("figure", { name: "Drops by reason", exact: true }).waitFor();
+}
+
+export async function askingForStatistics() {
+  await open("/query");
+  await page.getByText("Drops by reason", { exact: true }).click();
+  await page.waitForURL(/where=forward_action/);
+  await lines().filter({ hasText: "POLICY" }).first().waitFor();
+  await page.reload();
+  await lines().filter({ hasText: "POLICY" }).first().waitFor();
+  await axe("statistics");
+  await picture("statistics");
+  await page.getByText("Use of processes", { exact: true }).click();
+  await lines().filter({ hasText: "contrail-control" }).first().waitFor();
+  for (const [title, name, row] of [["Top talkers", "local_ip", "red:web1"], ["Busiest ports", "SUM(if_stats.out_bytes)", "red:web1"], ["Busiest hosts", "SUM(if_stats.in_bytes)", "compute1"]]) {
+    await page.getByText(title, { exact: true }).click();
+    await page.getByRole("columnheader", { name, exact: true }).waitFor();
+    await lines().filter({ hasText: row }).first().waitFor();
+  }
+}
+
 /** Streams that are open now, and questions for what a stream tells. */
 function watched() {
   const seen = { open: new Set(), asked: 0 };

@@ -267,6 +267,7 @@ def test_what_processes_hold_is_seen_and_followed_to_the_port(
     ping("red-web1", "red-web2")
     browse(
         lab, tmp_path,
-        "seeingWhatTheControlNodeHolds", "followingARouteToItsPort", "seeingChangesAsTheyCome", "beingWatchedByNobody",
+        "seeingWhatTheControlNodeHolds", "followingARouteToItsPort", "seeingHowAHostFares",
+        "askingForStatistics", "seeingChangesAsTheyCome", "beingWatchedByNobody",
         when_ready=lambda: lab.restart("analytics"),
     )  # fmt: skip

@@ -7,7 +7,7 @@ import model from "../generated/model.json";
 import type { Catalog } from "../model/catalog";
 import type { ConfigObject, Document } from "../model/document";
 import { partsOf } from "./guide/example";
-import { bodyOf, csvOf, PRESETS, questionOf, readable, searchOf, showsWays, wayOf } from "./query/question";
+import { bodyOf, csvOf, PRESETS, questionOf, readable, searchOf, showsWays, STATISTICS, wayOf } from "./query/question";
 import { lineOf, listChangeOf } from "./objects/planText";
 import { LESSONS } from "./objects/teaching";
 import { legLineOf, overlayOf, SHOWN_COUNT } from "./topology/overlay";
@@ -15,7 +15,7 @@ import { cablesOf, isOnWay, namesOf, tunnelsOf, underlayOf, type Way } from "./t
 import { canProbe, carriageOf, missing, probeBody, probeSentence, ruleName, tracePath } from "./trace/trace";
 
 test("a question to history survives the page's address", () => {
-  for (const { title: _title, ...question } of PRESETS) expect(questionOf(searchOf(question))).toEqual(question);
+  for (const { title: _title, ...question } of [...PRESETS, ...STATISTICS]) expect(questionOf(searchOf(question))).toEqual(question);
   const odd = { ...PRESETS[0]!, matches: [{ name: "ObjectId", op: 7, value: "a:b:c=&?" }] };
   expect(questionOf(searchOf(odd)).matches).toEqual(odd.matches);
 });

@@ -10,17 +10,24 @@ import { isAdministrator } from "../../api/session";
 import { useConsole } from "../../app/context";
 import { bytesText } from "../../model/units";
 import { absence } from "../monitor/uves";
-import { bodyOf, type Chart, chartOf, keyOf, latestOf, type Marker, markersOf, pathOf, type Row, scaleOf, SIZE, type Source, SOURCES, SPANS, type Span, spanOf } from "./series";
+import { bodiesOf, type Chart, chartOf, keyOf, latestOf, type Marker, markersOf, pathOf, type Row, scaleOf, SIZE, type Source, SOURCES, SPANS, type Span, spanOf, withColumns } from "./series";
 
 const AGAIN_MS = 10_000;
 
 interface Props {
-  readonly type: string;
+  readonly sources: readonly Source[];
+  /** The name that generators tell of it by. */
+  readonly of: string;
+  /** Of the object whose changes are marked; empty: there is none. */
   readonly uuid: string;
-  readonly name: readonly string[];
 }
 
-export function Charts({ type, uuid, name }: Props) {
+/** Numbers of an object of the configuration. */
+export function ObjectCharts({ type, uuid, name }: { readonly type: string; readonly uuid: string; readonly name: readonly string[] }) {
+  return <Charts sources={SOURCES[type] ?? []} of={keyOf(type, name)} uuid={uuid} />;
+}
+
+export function Charts({ sources, of, uuid }: Props) {
   const [search, setSearch] = useSearchParams();
   const span = spanOf(search.get("span") ?? "now-1h");
   const say = (value: string) =>
@@ -32,9 +39,16 @@ export function Charts({ type, uuid, name }: Props) {
   return (
     <>
       <Segmented aria-label="Time" value={span.value} options={SPANS.map(({ value, label }) => ({ value, label }))} onChange={say} />
-      {(SOURCES[type] ?? []).map((source) => <ChartOf key={source.title} source={source} uuid={uuid} of={keyOf(type, name)} span={span} />)}
+      {sources.map((source) => <ChartOf key={source.title} source={source} uuid={uuid} of={of} span={span} />)}
     </>
   );
+}
+
+/** Which columns a table has is asked of the table, where the source does not say. */
+async function completed(source: Source, signal: AbortSignal): Promise<Source> {
+  if (source.every === undefined) return source;
+  const { columns } = await call<{ columns: { name: string }[] }>("GET", `/api/v1/analytics/table/${source.table}/schema`, { signal });
+  return withColumns(source, columns.map(({ name }) => name));
 }
 
 interface OneProps {
@@ -50,9 +64,11 @@ function ChartOf({ source, uuid, of, span }: OneProps) {
   const found = useQuery({
     queryKey: ["chart", source.table, source.title, of, span.value],
     queryFn: async ({ signal }) => {
-      const body = bodyOf(source, of, span, past);
-      const { value } = await call<{ value: Row[] }>("POST", "/api/v1/analytics/query", { body, signal });
-      return chartOf(source, value, span, past === null ? Date.now() : Date.parse(past.time));
+      const whole = await completed(source, signal);
+      const answers = await Promise.all(
+        bodiesOf(whole, of, span, past).map(async ({ columns, body }) => ({ columns, rows: (await call<{ value: Row[] }>("POST", "/api/v1/analytics/query", { body, signal })).value })),
+      );
+      return chartOf(whole, answers, span, past === null ? Date.now() : Date.parse(past.time));
     },
     refetchInterval: past === null ? AGAIN_MS : false,
     retry: false,
@@ -60,7 +76,7 @@ function ChartOf({ source, uuid, of, span }: OneProps) {
   const changes = useQuery({
     queryKey: ["history", uuid, "markers"],
     queryFn: async () => (await call<{ entries: Parameters<typeof markersOf>[0] }>("GET", `/api/v1/history?limit=200&object=${uuid}${asOf("&")}`)).entries,
-    enabled: isAdministrator(identity),
+    enabled: isAdministrator(identity) && uuid !== "",
     retry: false,
   });
   if (found.isError) return <Alert type="info" showIcon title={absence(found.error)} />;
@@ -72,7 +88,8 @@ function ChartOf({ source, uuid, of, span }: OneProps) {
 
 function valueText(value: number, unit: Chart["unit"]): string {
   if (unit === "B/s" || unit === "B") return `${bytesText(value)}${unit === "B/s" ? "/s" : ""}`;
-  return `${value >= 10 || Number.isInteger(value) ? Math.round(value).toLocaleString("en") : value.toFixed(1)}${unit}`;
+  const number = value >= 10 || Number.isInteger(value) ? Math.round(value).toLocaleString("en") : value >= 1 ? value.toFixed(1) : String(Number(value.toPrecision(2)));
+  return `${number}${unit}`;
 }
 
 function timeText(time: number, isLong: boolean): string {
@@ -96,6 +113,7 @@ export function ChartPicture({ chart, markers }: { readonly chart: Chart; readon
         {chart.lines.map((line, index) => (
           <span key={line.title} className={`chart-legend chart-${index}`}>{line.title} {valueText(latestOf(line), chart.unit)}</span>
         ))}
+        {chart.lines.length === 0 && <span className="form-note">nothing was told in this time</span>}
         {markers.length > 0 && <span className="chart-legend chart-change">{markers.length === 1 ? "1 change" : `${markers.length} changes`}</span>}
       </figcaption>
       <svg viewBox={`0 0 ${SIZE.width} ${SIZE.height}`} role="img" aria-label={`${chart.title}, last: ${told}`}>

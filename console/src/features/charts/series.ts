@@ -13,15 +13,23 @@ export interface Line {
 
 export interface Chart {
   readonly title: string;
-  readonly unit: "B/s" | "/s" | "B" | "";
+  readonly unit: "B/s" | "/s" | "B" | "%" | "";
   /** Milliseconds; of each point. */
   readonly times: readonly number[];
   readonly lines: readonly Line[];
 }
 
+export interface Match {
+  readonly name: string;
+  readonly op: number;
+  readonly value: string;
+}
+
 export interface Column {
   readonly name: string;
   readonly title: string;
+  /** What is asked beside the object's name: columns that differ in it are of two questions. */
+  readonly of?: { readonly side?: string; readonly matches?: readonly Match[] };
 }
 
 /** A table of numbers and what is drawn of it. */
@@ -30,9 +38,18 @@ export interface Source {
   readonly unit: Chart["unit"];
   readonly table: string;
   readonly columns: readonly Column[];
-  /** `SUM` of growth becomes a rate; `MAX` of a level stays one. */
+  /** `SUM` of growth becomes a rate; `MAX` of a level stays one, unless it is of a counter. */
   readonly function: "SUM" | "MAX";
+  /** The counter's growth per second is drawn, this many times. */
+  readonly growth?: number;
+  /** Columns are those of the table whose names begin so; the greatest are drawn. */
+  readonly every?: string;
+  /** The column that has the object's name. */
+  readonly key?: string;
 }
+
+/** More lines than can be told apart are not drawn. */
+export const LINES_MAX = 6;
 
 export interface Span {
   readonly value: string;
@@ -41,9 +58,9 @@ export interface Span {
   readonly bin: number;
 }
 
-/** Bins of long spans are whole minutes and hours: those are added up as they come. */
+/** Hosts tell every ten seconds: bins are a multiple of that. Those of long spans are whole minutes and hours: those are added up as they come. */
 export const SPANS: readonly Span[] = [
-  { value: "now-15m", label: "15 minutes", seconds: 900, bin: 15 },
+  { value: "now-15m", label: "15 minutes", seconds: 900, bin: 30 },
   { value: "now-1h", label: "1 hour", seconds: 3600, bin: 60 },
   { value: "now-6h", label: "6 hours", seconds: 21_600, bin: 300 },
   { value: "now-1d", label: "1 day", seconds: 86_400, bin: 1200 },
@@ -59,46 +76,134 @@ const traffic = (table: string, list: string): readonly Source[] => [
   { title: "Packets", unit: "/s", table, function: "SUM", columns: [{ name: `${list}.in_tpkts`, title: "in" }, { name: `${list}.out_tpkts`, title: "out" }] },
 ];
 
+/** Sessions that ended, by the side that told; a sampled one counts for those it stands for. */
+const sessions = (key: string): Source => ({
+  title: "Sessions",
+  unit: "/s",
+  table: "SessionSeriesTable",
+  function: "SUM",
+  key,
+  columns: [
+    { name: "sample_count", title: "begun here", of: { side: "client" } },
+    { name: "sample_count", title: "answered here", of: { side: "server" } },
+    { name: "sample_count", title: "denied", of: { side: "client", matches: [{ name: "forward_action", op: 2, value: "pass" }] } },
+  ],
+});
+
+const USAGE = "process_mem_cpu_usage";
+
+/** What a process uses; the columns hold those of all processes of its node. */
+function usage(process: string): readonly Source[] {
+  const of = { matches: [{ name: `${USAGE}.__key`, op: 1, value: process }] };
+  const table = `StatTable.NodeStatus.${USAGE}`;
+  return [
+    { title: "Processor", unit: "%", table, function: "MAX", growth: 100, columns: [{ name: `${USAGE}.cpu_seconds`, title: "of one processor", of }] },
+    { title: "Memory", unit: "B", table, function: "MAX", columns: [{ name: `${USAGE}.resident_bytes`, title: "resident", of }] },
+  ];
+}
+
+const AGENT = "contrail-vrouter-agent";
+
 /** What is drawn of objects of a type. */
 export const SOURCES: Readonly<Record<string, readonly Source[]>> = {
   "virtual-network": traffic("StatTable.UveVirtualNetworkAgent.vn_stats", "vn_stats"),
-  "virtual-machine-interface": traffic("StatTable.UveVMInterfaceAgent.if_stats", "if_stats"),
-  "virtual-router": traffic("StatTable.VrouterStatsAgent.if_stats", "if_stats"),
+  "virtual-machine-interface": [...traffic("StatTable.UveVMInterfaceAgent.if_stats", "if_stats"), sessions("vmi")],
+  "virtual-router": [
+    ...traffic("StatTable.VrouterStatsAgent.if_stats", "if_stats"),
+    { title: "Drops by reason", unit: "/s", table: "StatTable.VrouterStatsAgent.drop_stats", function: "SUM", every: "drop_stats.", columns: [] },
+    sessions("vrouter"),
+    ...usage(AGENT),
+  ],
 };
+
+/** What is drawn of a process of a node. */
+export function sourcesOf(process: string): readonly Source[] {
+  return process === AGENT ? (SOURCES["virtual-router"] ?? []) : usage(process);
+}
+
+/** A source whose columns are those that its table has. */
+export function withColumns(source: Source, names: readonly string[]): Source {
+  const { every } = source;
+  if (every === undefined) return source;
+  return { ...source, columns: names.filter((name) => name.startsWith(every)).map((name) => ({ name, title: name.slice(every.length) })) };
+}
 
 /** The name that generators tell of an object by. */
 export function keyOf(type: string, name: readonly string[]): string {
   return type === "virtual-router" ? (name.at(-1) ?? "") : name.join(":");
 }
 
-export function bodyOf(source: Source, key: string, span: Span, at: Moment | null): Record<string, Json> {
-  return {
-    table: source.table,
-    start_time: timeAsOf(span.value, at),
-    end_time: timeAsOf("now", at),
-    select_fields: [`T=${span.bin}`, ...source.columns.map(({ name }) => `${source.function}(${name})`)],
-    where: [[{ name: "name", op: 1, value: key }]],
-    limit: 10_000,
-  };
+/** The questions of a source, each with the columns that it answers. */
+export function bodiesOf(source: Source, key: string, span: Span, at: Moment | null): { readonly columns: readonly Column[]; readonly body: Record<string, Json> }[] {
+  const groups = new Map<string, Column[]>();
+  for (const column of source.columns) {
+    const asked = JSON.stringify(column.of ?? {});
+    groups.set(asked, [...(groups.get(asked) ?? []), column]);
+  }
+  return [...groups.values()].map((columns) => {
+    const { side, matches = [] } = columns[0]?.of ?? {};
+    const where = [{ name: source.key ?? "name", op: 1, value: key }, ...matches.map((match) => ({ ...match }))];
+    return {
+      columns,
+      body: {
+        table: source.table,
+        start_time: timeAsOf(span.value, at),
+        end_time: timeAsOf("now", at),
+        select_fields: [`T=${span.bin}`, ...columns.map(({ name }) => `${source.function}(${name})`)],
+        where: [where],
+        limit: 10_000,
+        ...(side === undefined ? {} : { session_type: side }),
+      },
+    };
+  });
 }
 
+/** What a question told, for the columns that it was asked for. */
+export interface Answer {
+  readonly columns: readonly Column[];
+  readonly rows: readonly Row[];
+}
+
+const TOLD_EVERY_S = 10;
+
 /** The bins from `start` to `end`: growth that nobody told of is none, a level that nobody told of is a gap. */
-export function chartOf(source: Source, rows: readonly Row[], span: Span, endMs: number): Chart {
+export function chartOf(source: Source, answers: readonly Answer[], span: Span, endMs: number): Chart {
   const binMs = span.bin * 1000;
   const last = Math.floor(endMs / binMs) * binMs;
   const count = Math.floor(span.seconds / span.bin);
   const times = Array.from({ length: count }, (_, index) => last - (count - 1 - index) * binMs);
-  const byTime = new Map(rows.map((row) => [Math.floor(Number(row["T="]) / 1000 / binMs) * binMs, row]));
   const isRate = source.function === "SUM";
-  const lines = source.columns.map(({ name, title }): Line => ({
-    title,
-    points: times.map((time) => {
-      const told = byTime.get(time)?.[`${source.function}(${name})`];
-      if (typeof told !== "number") return isRate ? 0 : undefined;
-      return isRate ? told / span.bin : told;
-    }),
-  }));
-  return { title: source.title, unit: source.unit, times, lines };
+  const lines = answers.flatMap(({ columns, rows }) => {
+    const byTime = new Map(rows.map((row) => [Math.floor(Number(row["T="]) / 1000 / binMs) * binMs, row]));
+    return columns.map(({ name, title }): Line => {
+      const levels = times.map((time) => {
+        const told = byTime.get(time)?.[`${source.function}(${name})`];
+        // The last bin is not over: what was told of it so far is of the time that passed.
+        if (typeof told !== "number") return isRate && time !== last ? 0 : undefined;
+        if (!isRate) return told;
+        return told / (time === last ? Math.max(TOLD_EVERY_S, (endMs - last) / 1000) : span.bin);
+      });
+      return { title, points: source.growth === undefined ? levels : growthOf(levels, source.growth / span.bin) };
+    });
+  });
+  const shown = source.every === undefined ? lines : greatest(lines);
+  return { title: source.title, unit: source.unit, times, lines: shown };
+}
+
+/** Between two levels that were told, however many bins apart; a counter that is less began again. */
+function growthOf(levels: readonly (number | undefined)[], scale: number): (number | undefined)[] {
+  let former: { readonly at: number; readonly level: number } | undefined;
+  return levels.map((level, at) => {
+    if (level === undefined) return undefined;
+    const grown = former === undefined || level < former.level ? undefined : ((level - former.level) * scale) / (at - former.at);
+    former = { at, level };
+    return grown;
+  });
+}
+
+function greatest(lines: readonly Line[]): Line[] {
+  const sum = ({ points }: Line) => points.reduce((all: number, point) => all + (point ?? 0), 0);
+  return lines.filter((line) => sum(line) > 0).toSorted((one, other) => sum(other) - sum(one)).slice(0, LINES_MAX);
 }
 
 export interface Marker {

@@ -2,10 +2,12 @@
 
 import { useQuery } from "@tanstack/react-query";
 import { Alert, Button, Select, Spin } from "antd";
+import { lazy, Suspense } from "react";
 import { Link, useNavigate, useParams, useSearchParams } from "react-router";
 
 import { call, uuidOf } from "../../api/client";
 import { bytesText } from "../../model/units";
+import { sourcesOf } from "../charts/series";
 import { LiveRows } from "./LiveRows";
 import { askedOf, searchOf, tablesOf, tablesWith } from "./liveTables";
 import { AGENT, durationText, kindOf, type Process, useProcesses } from "./processes";
@@ -56,16 +58,31 @@ function summary({ why, version, uptimeS, residentBytes, cpuPercent, openFds }: 
   return parts.filter((part) => part !== "").join(" · ");
 }
 
-function HostObject({ name }: { readonly name: string }) {
-  const navigate = useNavigate();
-  const found = useQuery({
-    queryKey: ["list", "virtual-router", "named", name],
-    queryFn: async () => (await uuidOf("virtual-router", ["default-global-system-config", name])) ?? null,
+/** The object of the configuration that is about a process; null: there is none. */
+function useObjectOf(node: string, process: string) {
+  return useQuery({
+    queryKey: ["list", "virtual-router", "named", node],
+    queryFn: async () => (await uuidOf("virtual-router", ["default-global-system-config", node])) ?? null,
+    enabled: process === AGENT,
     retry: false,
   });
+}
+
+function ProcessCharts({ node, process }: { readonly node: string; readonly process: string }) {
+  const { data } = useObjectOf(node, process);
+  return <Charts sources={sourcesOf(process)} of={node} uuid={data ?? ""} />;
+}
+
+function HostObject({ name }: { readonly name: string }) {
+  const navigate = useNavigate();
+  const found = useObjectOf(name, AGENT);
   if (found.data === undefined || found.data === null) return null;
   return <Button onClick={() => void navigate(`/o/virtual-router/${found.data}`)}>Its configuration</Button>;
 }
+
+/** Beside the tables: numbers of the process over time. */
+const CHARTS = "charts";
+const Charts = lazy(() => import("../charts/Charts").then((m) => ({ default: m.Charts })));
 
 const first = (table: string) => searchOf({ table, where: {}, match: "", page: 1 });
 
@@ -82,6 +99,7 @@ function Tables({ node, process, names }: { readonly node: string; readonly proc
       <div className="strip">
         <nav aria-label="Tables" className="table-links">
           {leading.map(({ name, title }) => <Link key={name} to={`?${first(name).toString()}`} aria-current={name === asked.table ? "page" : undefined}>{title}</Link>)}
+          <Link to={`?${first(CHARTS).toString()}`} aria-current={asked.table === CHARTS ? "page" : undefined}>Over time</Link>
         </nav>
         {others.length > 0 && (
           <Select
@@ -95,7 +113,8 @@ function Tables({ node, process, names }: { readonly node: string; readonly proc
           />
         )}
       </div>
-      {chosen === undefined
+      {asked.table === CHARTS && <Suspense fallback={<Spin />}><ProcessCharts node={node} process={process} /></Suspense>}
+      {asked.table === CHARTS ? null : chosen === undefined
         ? asked.table !== "" && <Alert type="info" showIcon title={`This process has no table ${asked.table}`} />
         : <LiveRows place={[node, process]} table={chosen} asked={asked} onAsk={(next) => setSearch(searchOf(next))} />}
     </>

@@ -31,7 +31,7 @@ const OF_TYPE: Readonly<Record<string, { readonly key: string; readonly label: s
 
 /** Types of which numbers over time are told. */
 const WITH_CHARTS: ReadonlySet<string> = new Set(["virtual-network", "virtual-machine-interface", "virtual-router"]);
-const Charts = lazy(() => import("../charts/Charts").then((m) => ({ default: m.Charts })));
+const Charts = lazy(() => import("../charts/Charts").then((m) => ({ default: m.ObjectCharts })));
 
 export function DetailPage() {
   const { type = "", uuid = "" } = useParams();

@@ -13,13 +13,12 @@ import type { Json } from "../../model/document";
 import { absence } from "../monitor/uves";
 import { download } from "../objects/transfer";
 import { QuestionForm } from "./QuestionForm";
-import { bodyOf, type ColumnInfo, csvOf, isTime, missing, PRESETS, type Question, questionOf, readable, searchOf, showsWays, valueOf, wayOf } from "./question";
+import { bodyOf, type ColumnInfo, csvOf, isTime, missing, PRESETS, type Preset, type Question, questionOf, readable, searchOf, showsWays, STATISTICS, valueOf, wayOf } from "./question";
 
 type Row = Readonly<Record<string, Json>>;
 
 export function QueryPage() {
   const [search, setSearch] = useSearchParams();
-  const navigate = useNavigate();
   const question = questionOf(search);
   const tables = useQuery({
     queryKey: ["history-tables"],
@@ -48,7 +47,6 @@ export function QueryPage() {
     if (wanted.toString() === search.toString()) void found.refetch();
     else setSearch(wanted);
   };
-  const preset = PRESETS.find((each) => searchOf(each).toString() === searchOf(question).toString());
   const absent = withoutHistory(tables.error);
   return (
     <div className="page">
@@ -61,16 +59,8 @@ export function QueryPage() {
       {absent !== "" && <Alert type="info" showIcon title={absent} />}
       {absent === "" && (
         <>
-          <Segmented
-            aria-label="Questions to begin with"
-            style={{ alignSelf: "flex-start" }}
-            options={PRESETS.map((each) => each.title)}
-            value={preset?.title ?? ""}
-            onChange={(title) => {
-              const chosen = PRESETS.find((each) => each.title === title);
-              if (chosen !== undefined) void navigate(`/query?${searchOf(chosen).toString()}`);
-            }}
-          />
+          <Beginnings label="Questions to begin with" presets={PRESETS} question={question} />
+          <Beginnings label="Statistics to begin with" presets={STATISTICS} question={question} />
           <QuestionForm
             key={search.toString()}
             question={question}
@@ -89,6 +79,22 @@ export function QueryPage() {
 }
 
 /** An analytics node that keeps nothing has no tables: it does not know the question. */
+interface BeginningsProps {
+  readonly label: string;
+  readonly presets: readonly Preset[];
+  readonly question: Question;
+}
+
+function Beginnings({ label, presets, question }: BeginningsProps) {
+  const navigate = useNavigate();
+  const chosen = presets.find((each) => searchOf(each).toString() === searchOf(question).toString());
+  const begin = (title: string) => {
+    const preset = presets.find((each) => each.title === title);
+    if (preset !== undefined) void navigate(`/query?${searchOf(preset).toString()}`);
+  };
+  return <Segmented aria-label={label} style={{ alignSelf: "flex-start" }} options={presets.map(({ title }) => title)} value={chosen?.title ?? ""} onChange={begin} />;
+}
+
 function withoutHistory(error: Error | null): string {
   const isUnknown = error instanceof Refused && error.status === 404;
   return isUnknown ? "No history is kept: there is no analytics node, or it runs without a store of logs." : absence(error);

@@ -88,6 +88,53 @@ export const PRESETS: readonly Preset[] = [
   },
 ];
 
+/** Numbers most people ask for. */
+export const STATISTICS: readonly Preset[] = [
+  {
+    ...EMPTY,
+    title: "Top talkers",
+    table: "SessionSeriesTable",
+    side: "client",
+    columns: ["vmi", "local_ip", "vn", "SUM(forward_sampled_bytes)", "SUM(reverse_sampled_bytes)", "SUM(sample_count)"],
+    sort: "SUM(forward_sampled_bytes)",
+    limit: 50,
+  },
+  {
+    ...EMPTY,
+    title: "Busiest ports",
+    table: "StatTable.UveVMInterfaceAgent.if_stats",
+    columns: ["name", "SUM(if_stats.in_bytes)", "SUM(if_stats.out_bytes)", "SUM(if_stats.in_tpkts)", "SUM(if_stats.out_tpkts)"],
+    sort: "SUM(if_stats.out_bytes)",
+    limit: 50,
+  },
+  {
+    ...EMPTY,
+    title: "Busiest hosts",
+    table: "StatTable.VrouterStatsAgent.if_stats",
+    columns: ["name", "SUM(if_stats.in_bytes)", "SUM(if_stats.out_bytes)"],
+    sort: "SUM(if_stats.out_bytes)",
+    limit: 50,
+  },
+  {
+    ...EMPTY,
+    title: "Drops by reason",
+    table: "SessionSeriesTable",
+    side: "client",
+    columns: ["drop_reason", "vn", "remote_vn", "SUM(sample_count)"],
+    matches: [{ name: "forward_action", op: 2, value: "pass" }],
+    sort: "SUM(sample_count)",
+    limit: 100,
+  },
+  {
+    ...EMPTY,
+    title: "Use of processes",
+    table: "StatTable.NodeStatus.process_mem_cpu_usage",
+    columns: ["name", "process_mem_cpu_usage.__key", "MAX(process_mem_cpu_usage.cpu_seconds)", "MAX(process_mem_cpu_usage.resident_bytes)"],
+    sort: "MAX(process_mem_cpu_usage.cpu_seconds)",
+    limit: 1000,
+  },
+];
+
 export function questionOf(search: URLSearchParams): Question {
   if (!search.has("table")) return PRESETS[0] ?? EMPTY;
   const limit = Number(search.get("limit"));
