@@ -31,7 +31,7 @@ from skytrail.analytics.io.config_watch import ConfigWatch
 from skytrail.analytics.io.device_ports import DevicePorts
 from skytrail.analytics.io.dry_run_http import DryRuns
 from skytrail.analytics.io.gate import ApiGate
-from skytrail.analytics.io.history import History
+from skytrail.analytics.io.history import NO_LOGIN, History, Login
 from skytrail.analytics.io.http import AnalyticsApi
 from skytrail.analytics.io.introspect_http import IntrospectEverywhere
 from skytrail.analytics.io.native_http import NativeQueries
@@ -94,6 +94,7 @@ class AnalyticsSettings:
     api_access: Access = NO_ACCESS
     history: str = ""
     """Socket of the embedded store's process, or URL of a ClickHouse cluster; empty: no history."""
+    history_login: Login = NO_LOGIN
     spool: Path | None = None
     """Where rows are kept until the store has them; None: in memory."""
     keep_hours: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -206,7 +207,7 @@ class AnalyticsService:
         """Add what history answers; return what is read of its entities, and what writes it."""
         settings, clock = self._settings, self._clock
         spool = await asyncio.to_thread(Spool, settings.spool)
-        history = History(settings.history)
+        history = History(settings.history, settings.history_login)
         stack.push_async_callback(history.close)
         past, turns = Past(history, settings.name, clock), Turns()
         DryRuns(past, self.watchman, clock, Turns(1)).add_routes(router)

@@ -11,11 +11,17 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from skytrail.analytics.alarm_routes import Route, RoutesUnusable, routes_of
-from skytrail.analytics.history_tables import KEPT
+from skytrail.analytics.history_tables import KEPT, statements
 from skytrail.analytics.io import sandesh_server, telemetry_server
 from skytrail.analytics.service import AnalyticsService, AnalyticsSettings
 from skytrail.client import AccessUnusable
-from skytrail.daemons import allowed_hosts, device_options, kafka_options, option_numbers
+from skytrail.daemons import (
+    allowed_hosts,
+    device_options,
+    history_options,
+    kafka_options,
+    option_numbers,
+)
 from skytrail.daemons.api_access import access_of_options, add_access_options
 from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
 from skytrail.runtime import logs
@@ -57,6 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     if options.syslog_tls_port and tls is None:
         parser.error("--syslog-tls-port needs --tls: the node shows a certificate, as devices do")
+    login = history_options.login_of(options, parser)
+    if options.show_tables:
+        print(";\n".join(statements(dict(options.keep))) + ";")
+        return 0
     logs.configure(level=options.log_level, json=options.log_json)
     settings = AnalyticsSettings(
         name=options.name,
@@ -72,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         api_socket=options.api_socket,
         api_access=access,
         history=options.history,
+        history_login=login,
         spool=options.spool,
         keep_hours=dict(options.keep),
         alarm_routes=options.alarm_routes,
@@ -179,6 +190,7 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
         help="store of logs: the socket of skytrail.daemons.history, or http://HOST:8123 of a "
         "ClickHouse cluster; without, there are no queries",
     )
+    history_options.add_options(parser)
     parser.add_argument(
         "--spool",
         type=Path,

@@ -6,13 +6,17 @@ defect or hostile; one that finds nobody is the store's absence, and whoever has
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import msgspec
 
 from skytrail.analytics.history_tables import DATABASE, KEPT, keep_hours_of, statements
+from skytrail.analytics.store_errors import Verdict, are_rows, verdict
 
 INSERT_S: Final = 30.0
 SELECT_S: Final = 60.0
@@ -24,6 +28,15 @@ _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "
 """A bound value is read as a field of tab-separated text."""
 CONNECTIONS_COUNT: Final = 16
 _REASON_CHARACTERS: Final = 300
+_SETTINGS: Final = {
+    "output_format_json_quote_64bit_integers": "0",
+    # A cluster holds an answer back until it is whole: what fails has the status of a failure.
+    "wait_end_of_query": "1",
+    # What fails amid an answer that is not held back is no row.
+    "http_write_exception_in_output_format": "0",
+}
+_USER: Final = "x-clickhouse-user"
+_KEY: Final = "x-clickhouse-key"
 _KEEPS_SQL: Final = (
     "SELECT position(create_table_query, {wanted:String}) FROM system.tables"
     " WHERE database = {database:String} AND name = {table:String}"
@@ -41,15 +54,31 @@ class HistoryRefused(Exception):
 class _Answer(msgspec.Struct, frozen=True):
     meta: list[dict[str, str]]
     data: list[list[Any]]
+    exception: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who we are at a cluster, and who signed its certificate; nothing of it counts for a socket."""
+
+    user: str = ""
+    password: str = ""
+    ca_file: Path | None = None
+
+
+NO_LOGIN: Final = Login()
 
 
 class History:
     """A store of history; ``location`` is the embedded process's socket path or a base URL."""
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, login: Login = NO_LOGIN) -> None:
         is_url = location.startswith(("http://", "https://"))
+        is_named = is_url and bool(login.user)
         self._client = httpx.AsyncClient(
             base_url=location if is_url else "http://history",
+            headers={_USER: login.user, _KEY: login.password} if is_named else {},
+            verify=ssl.create_default_context(cafile=login.ca_file) if is_url else True,
             transport=None if is_url else httpx.AsyncHTTPTransport(uds=location, verify=False),
             timeout=SELECT_S,
             limits=httpx.Limits(max_connections=CONNECTIONS_COUNT),
@@ -84,7 +113,7 @@ class History:
             " deduplicate_blocks_in_dependent_materialized_views = 1"
         )
         query = f"INSERT INTO {DATABASE}.{table} {settings} FORMAT {form}"
-        await self._post(query, {}, body, INSERT_S)
+        await self._post(query, {}, body, INSERT_S, brings_rows=True)
 
     async def select(
         self, sql: str, parameters: Mapping[str, str | int | float]
@@ -93,15 +122,19 @@ class History:
         statement = f"{sql} {_BOUNDS} FORMAT JSONCompact"
         reply = await self._post(statement, parameters, b"", SELECT_S)
         try:
-            return msgspec.json.decode(reply, type=_Answer).data
+            answer = msgspec.json.decode(reply, type=_Answer)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise HistoryUnavailable(f"the answer is unreadable: {error}") from error
+        if answer.exception:
+            raise HistoryRefused(answer.exception[:_REASON_CHARACTERS])
+        return answer.data
 
     async def lines(
         self, sql: str, parameters: Mapping[str, str | int | float]
     ) -> AsyncIterator[bytes]:
         """Yield rows as lines of JSON, members in the order of the selected columns; whole lines only."""
         bound = _bound(f"{sql} {_BOUNDS} FORMAT JSONEachRow", parameters)
+        bound["wait_end_of_query"] = "0"
         rest = b""
         try:
             async with self._client.stream("POST", "/", params=bound) as reply:
@@ -110,6 +143,10 @@ class History:
                     _check(reply)
                 async for chunk in reply.aiter_bytes():
                     whole, newline, rest = (rest + chunk).rpartition(b"\n")
+                    if newline and not are_rows(whole + newline):
+                        # Its status was sent before it failed; the reason is what no row looks like.
+                        reason = whole.rpartition(b"}\n")[2].decode(errors="replace").strip()
+                        raise HistoryUnavailable(f"the store failed: {reason[:_REASON_CHARACTERS]}")
                     if newline:
                         yield whole + newline
         except httpx.InvalidURL as error:
@@ -120,7 +157,13 @@ class History:
             raise HistoryUnavailable("the store broke its answer off")
 
     async def _post(
-        self, query: str, parameters: Mapping[str, str | int | float], body: bytes, time_s: float
+        self,
+        query: str,
+        parameters: Mapping[str, str | int | float],
+        body: bytes,
+        time_s: float,
+        *,
+        brings_rows: bool = False,
     ) -> bytes:
         try:
             reply = await self._client.post(
@@ -130,19 +173,23 @@ class History:
             raise HistoryRefused("its names and values are too long together") from error
         except httpx.HTTPError as error:
             raise HistoryUnavailable(f"the store of history does not answer: {error}") from error
-        _check(reply)
+        _check(reply, brings_rows=brings_rows)
         return reply.content
 
 
 def _bound(query: str, parameters: Mapping[str, str | int | float]) -> dict[str, str]:
     """Return what is asked: a statement, and the values that the server binds to its names."""
     named = {f"param_{name}": str(value).translate(_ESCAPES) for name, value in parameters.items()}
-    return {"query": query, **named, "output_format_json_quote_64bit_integers": "0"}
+    return {"query": query, **named, **_SETTINGS}
 
 
-def _check(reply: httpx.Response) -> None:
+def _check(reply: httpx.Response, *, brings_rows: bool = False) -> None:
     """Raise what a read reply's status says."""
-    if reply.status_code >= 500 and not reply.headers.get("x-clickhouse-exception-code"):
-        raise HistoryUnavailable(reply.text[:_REASON_CHARACTERS])
-    if reply.status_code != 200:
-        raise HistoryRefused(reply.text[:_REASON_CHARACTERS])
+    code = reply.headers.get("x-clickhouse-exception-code", "")
+    match verdict(reply.status_code, code, brings_rows=brings_rows):
+        case Verdict.LATER:
+            raise HistoryUnavailable(reply.text[:_REASON_CHARACTERS])
+        case Verdict.REFUSED:
+            raise HistoryRefused(reply.text[:_REASON_CHARACTERS])
+        case Verdict.DONE:
+            return

@@ -1,0 +1,44 @@
+"""What a store's answer means for what it was asked."""
+
+import pytest
+
+from skytrail.analytics.store_errors import Verdict, are_rows, verdict
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "rows", "reading"),
+    [
+        (200, "", Verdict.DONE, Verdict.DONE),
+        (200, "241", Verdict.LATER, Verdict.REFUSED),  # it failed after its status was sent
+        (500, "252", Verdict.LATER, Verdict.REFUSED),  # too many parts
+        (500, "242", Verdict.LATER, Verdict.REFUSED),  # a replica without its keeper
+        (500, "202", Verdict.LATER, Verdict.LATER),
+        (500, "999", Verdict.LATER, Verdict.LATER),
+        (403, "516", Verdict.LATER, Verdict.LATER),
+        (401, "", Verdict.LATER, Verdict.LATER),
+        (429, "", Verdict.LATER, Verdict.LATER),
+        (502, "", Verdict.LATER, Verdict.LATER),
+        (400, "62", Verdict.REFUSED, Verdict.REFUSED),  # a syntax error
+        (404, "60", Verdict.REFUSED, Verdict.REFUSED),
+        (500, "117", Verdict.REFUSED, Verdict.REFUSED),  # rows that do not fit
+        (400, "", Verdict.REFUSED, Verdict.REFUSED),
+        (500, "x", Verdict.LATER, Verdict.LATER),
+    ],
+)
+def test_answers_are_judged_by_status_and_code(status, code, rows, reading):
+    assert verdict(status, code, brings_rows=True) is rows
+    assert verdict(status, code, brings_rows=False) is reading
+
+
+@pytest.mark.parametrize(
+    ("lines", "are"),
+    [
+        (b'{"a":1}\n', True),
+        (b'{"a":"x\\n{"}\n{"a":2}\n', True),
+        (b'{"a":1}\nCode: 395, e.displayText() = DB::Exception: no\n', False),
+        (b"Code: 395\n", False),
+        (b'{"a":1}\n\r\n__exception__\r\nabc\n', False),
+    ],
+)
+def test_what_is_no_row_is_seen(lines, are):
+    assert are_rows(lines) is are
