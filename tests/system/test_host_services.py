@@ -141,6 +141,42 @@ def test_nova_knows_who_asks_though_addresses_are_the_same(lab, nova, workload, 
     assert said["x-forwarded-for"].startswith("10.30.0.")
 
 
+CROWD = """
+import errno, resource, select, socket, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+opened, seen, said = select.epoll(), {}, 0
+while True:
+    while len(seen) < 2000:
+        end = socket.socket()
+        end.setblocking(False)
+        if end.connect_ex((sys.argv[1], 80)) not in (0, errno.EINPROGRESS):
+            end.close()
+            break
+        seen[end.fileno()] = end
+        opened.register(end, select.EPOLLIN | select.EPOLLOUT | select.EPOLLONESHOT)
+    for number, event in opened.poll(0.1):
+        if event & (select.EPOLLIN | select.EPOLLERR | select.EPOLLHUP):
+            seen.pop(number).close()
+            said += 1
+            if said == 3000:
+                print("ready", flush=True)
+            continue
+        try:
+            seen[number].send(b"G")
+        except OSError:
+            pass
+        opened.modify(number, select.EPOLLIN | select.EPOLLONESHOT)
+"""
+
+
+def test_a_crowd_of_slow_connections_leaves_others_their_metadata(lab, nova):
+    """From one workload as many as it can open, each of which begins a request; nobody ends one."""
+    with running(lab, "red", CROWD, "169.254.169.254"):
+        answers = [curl(lab, "blue", "-m", "5") for _ in range(10)]
+
+    assert [status for status, _ in answers] == ["200"] * 10
+
+
 def test_nobody_speaks_for_another_machine(lab, nova):
     machine, _ = identity(lab, "blue", "vm")
     forged = [f"X-Instance-ID: {machine}", f"X_Instance_ID: {machine}", "X-Tenant-ID: 1"]

@@ -1,13 +1,19 @@
 """Requests of workloads to the metadata service: read strictly, told anew in their name."""
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import socket
+from pathlib import Path
 
 import pytest
 
-from skytrail.agent.io.metadata import CONNECTIONS_OF_ONE_MAX, MetadataProxy
+from skytrail.agent.io.metadata import (
+    CONNECTIONS_OF_ONE_MAX,
+    REFUSALS_OF_ONE_MAX,
+    MetadataProxy,
+)
 from skytrail.agent.metadata import (
     BODY_BYTES_MAX,
     HEADERS_COUNT_MAX,
@@ -200,33 +206,103 @@ def test_an_unreadable_secret_signs_nothing(tmp_path):
     assert heard == []
 
 
+@contextlib.asynccontextmanager
+async def proxy_on_loopback(servers=()):
+    """A proxy, how to connect to it from an address, and how many sockets it holds for that."""
+    proxy = MetadataProxy(lambda _: ASKER, lambda: servers, None)
+    listening = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(proxy.serve("lo", socket.AF_INET, listening.set_result))
+    port = await listening
+    before, writers = sockets_count(), []
+
+    async def connect(source):
+        end = socket.create_connection(("127.0.0.1", port), source_address=(source, 0))
+        reader, writer = await asyncio.open_connection(sock=end, limit=1)
+        writers.append(writer)
+        return reader, writer
+
+    yield proxy, connect, lambda: sockets_count() - before - len(writers)
+    for each in writers:
+        each.transport.abort()
+    await until(lambda: sockets_count() <= before)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def sockets_count():
+    """Of this process. A descriptor that ends meanwhile, as that of the listing does, is none."""
+    count = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            count += str(descriptor.readlink()).startswith("socket:")
+    return count
+
+
+async def until(condition):
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 -- nobody says when
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.root
 def test_one_workload_s_waiting_connections_keep_no_other_out():
     async def crowd():
-        proxy = MetadataProxy(lambda _: ASKER, tuple, None)
-        listening = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(proxy.serve("lo", socket.AF_INET, listening.set_result))
-        port = await listening
-
-        async def idle(source):
-            end = socket.create_connection(("127.0.0.1", port), source_address=(source, 0))
-            return await asyncio.open_connection(sock=end)
-
-        opened = [await idle("127.0.0.2") for _ in range(CONNECTIONS_OF_ONE_MAX)]
-        over, too_many = await idle("127.0.0.2")
-        refused = await over.read()
-        reader, writer = await idle("127.0.0.3")
-        writer.write(b"GET / HTTP/1.1\r\n\r\n")
-        answer = await reader.read()
-        for each in (*(end for _, end in opened), too_many, writer):
-            each.close()
-            await each.wait_closed()
-        await asyncio.wait(asyncio.all_tasks() - {task, asyncio.current_task()})
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        return refused, answer
+        async with proxy_on_loopback() as (_, connect, _):
+            for _ in range(CONNECTIONS_OF_ONE_MAX):
+                await connect("127.0.0.2")
+            over, _ = await connect("127.0.0.2")
+            refused = await over.read()
+            reader, writer = await connect("127.0.0.3")
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            return refused, await reader.read()
 
     refused, answer = asyncio.run(crowd())
 
     assert refused.startswith(b"HTTP/1.1 503")
     assert answer.startswith(b"HTTP/1.1 502")
+
+
+@pytest.mark.root
+def test_connections_beyond_the_bounds_are_not_held_to_tell_them_so():
+    async def crowd():
+        async with proxy_on_loopback() as (proxy, connect, held):
+            for _ in range(200):
+                await connect("127.0.0.2")
+            await until(lambda: proxy.statistics["refused_busy"] == 200 - CONNECTIONS_OF_ONE_MAX)
+            await until(lambda: held() <= CONNECTIONS_OF_ONE_MAX + REFUSALS_OF_ONE_MAX)
+            return proxy.statistics["reset_busy"], proxy.connections_count
+
+    reset, count = asyncio.run(crowd())
+
+    assert reset == 200 - CONNECTIONS_OF_ONE_MAX - REFUSALS_OF_ONE_MAX
+    assert count == CONNECTIONS_OF_ONE_MAX
+
+
+@pytest.mark.root
+def test_an_answer_that_is_not_taken_counts_until_it_is_cut_off(monkeypatch):
+    """Else each would leave a socket behind, with what nobody reads."""
+    monkeypatch.setattr("skytrail.agent.io.metadata.CLOSE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("skytrail.agent.io.metadata.ANSWER_TIMEOUT_S", 0.5)
+
+    async def nova(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(bytes(12 << 20))
+        with contextlib.suppress(ConnectionResetError):
+            await writer.drain()
+        writer.close()
+
+    async def ask_and_leave_it():
+        async with await asyncio.start_server(nova, "127.0.0.1", 0) as server:
+            at = (("127.0.0.1", server.sockets[0].getsockname()[1]),)
+            async with proxy_on_loopback(at) as (proxy, connect, held):
+                _, writer = await connect("127.0.0.2")
+                writer.write(b"GET / HTTP/1.1\r\n\r\n")
+                writer.transport.pause_reading()
+                await until(lambda: proxy.statistics["cut_off"] == 1)
+                is_counted = proxy.connections_count == 1
+                await until(lambda: proxy.statistics["cut_off"] == 2)
+                await until(lambda: not proxy.connections_count)
+                await until(lambda: held() <= 0)
+                return is_counted
+
+    assert asyncio.run(ask_and_leave_it())

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -27,6 +28,9 @@ from skytrail.net import IpAddress
 
 CONNECTIONS_OF_ONE_MAX = 16
 CONNECTIONS_COUNT_MAX = 512
+REFUSALS_OF_ONE_MAX = 4
+REFUSALS_COUNT_MAX = 64
+"""Connections beyond the bounds that are told so; the next ones are reset."""
 REQUEST_TIMEOUT_S = 10.0
 """Within it a request is here, however slowly its parts come."""
 ANSWER_TIMEOUT_S = 60.0
@@ -34,6 +38,8 @@ CONNECT_TIMEOUT_S = 5.0
 ANSWER_BYTES_MAX = 16 << 20
 LINGER_S = 1.0
 LINGER_BYTES_MAX = 1 << 20
+CLOSE_TIMEOUT_S = 10.0
+"""Within it a workload takes what it asked for, or is cut off."""
 _CHUNK_BYTES = 65536
 _END = b"\r\n\r\n"
 
@@ -55,9 +61,15 @@ class MetadataProxy:
         self._servers = servers
         self._secret = secret
         self._connections: Counter[str] = Counter()
+        self._refusals: Counter[str] = Counter()
         self._turn = 0
         self.statistics: Counter[str] = Counter()
         self._log = structlog.get_logger("skytrail.agent.metadata")
+
+    @property
+    def connections_count(self) -> int:
+        """How many are served now."""
+        return self._connections.total()
 
     async def serve(self, ifname: str, family: int, listening: Callable[[int], None]) -> None:
         """Serve what comes by a link over one IP version until cancelled; tell the port."""
@@ -74,25 +86,37 @@ class MetadataProxy:
             await server.serve_forever()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection; it counts until its socket is given back."""
         peer = str(writer.get_extra_info("peername")[0])
-        mine, everybody = self._connections[peer], self._connections.total()
         try:
-            if mine >= CONNECTIONS_OF_ONE_MAX or everybody >= CONNECTIONS_COUNT_MAX:
-                self.statistics["refused_busy"] += 1
-                await self._refuse(refusal(503, "too many connections"), reader, writer)
+            if _has_room(self._connections, peer, CONNECTIONS_OF_ONE_MAX, CONNECTIONS_COUNT_MAX):
+                with _counted(self._connections, peer):
+                    await self._answer(peer, reader, writer)
+                    await self._close(writer)
                 return
-            self._connections[peer] += 1
-            try:
-                await self._answer(peer, reader, writer)
-            finally:
-                self._connections[peer] -= 1
-                if not self._connections[peer]:
-                    del self._connections[peer]
+            self.statistics["refused_busy"] += 1
+            if _has_room(self._refusals, peer, REFUSALS_OF_ONE_MAX, REFUSALS_COUNT_MAX):
+                with _counted(self._refusals, peer):
+                    await self._refuse(refusal(503, "too many connections"), reader, writer)
+            else:
+                self.statistics["reset_busy"] += 1
+                _reset_at_close(writer)
         except OSError:
             # The workload is gone, which is all that it can be.
             self.statistics["aborted"] += 1
         finally:
-            writer.close()
+            # What is left of it is not waited for: that would hold the socket, and nobody counts it.
+            writer.transport.abort()
+
+    async def _close(self, writer: asyncio.StreamWriter) -> None:
+        """Wait until the workload has taken all that was said, for a time."""
+        writer.close()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await writer.wait_closed()
+        except TimeoutError:
+            self.statistics["cut_off"] += 1
+            _reset_at_close(writer)
 
     async def _refuse(
         self, answer: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -184,3 +208,24 @@ class MetadataProxy:
                 async with asyncio.timeout(CONNECT_TIMEOUT_S):
                     return await asyncio.open_connection(host, port)
         raise RequestRefused(502, "no metadata server can be reached")
+
+
+def _reset_at_close(writer: asyncio.StreamWriter) -> None:
+    """Let the kernel forget the connection with its socket, with all that it still holds of it."""
+    linger = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+
+def _has_room(held: Counter[str], peer: str, of_one_max: int, everybody_max: int) -> bool:
+    return held[peer] < of_one_max and held.total() < everybody_max
+
+
+@contextlib.contextmanager
+def _counted(held: Counter[str], peer: str) -> Generator[None]:
+    held[peer] += 1
+    try:
+        yield
+    finally:
+        held[peer] -= 1
+        if not held[peer]:
+            del held[peer]
