@@ -19,7 +19,8 @@ from ipaddress import IPv4Network, ip_network
 import msgspec
 
 from skytrail.agent.config import ConfigGraph
-from skytrail.agent.config_values import annotation_of, object_uuid
+from skytrail.agent.config_values import object_uuid
+from skytrail.agent.made_machines import told_by_compiler
 from skytrail.model.annotation_names import SOURCE_NAT
 from skytrail.model.source_nat import NAME_START
 from skytrail.model.source_nat import SourceNat as Told
@@ -51,14 +52,10 @@ def ports_here(graph: ConfigGraph) -> set[str]:
 
 
 def source_nat_of(graph: ConfigGraph, port: ConfigKey) -> SourceNat | None:
-    """Return whose sources a port's address stands for; None: it is a workload's.
-
-    Tenants write machines and their annotations, but not which ones a virtual-router refers to.
-    """
+    """Return whose sources a port's address stands for; None: it is a workload's."""
     for machine in graph.linked_nodes(port, "virtual-machine"):
-        text = annotation_of(machine.properties, SOURCE_NAT)
-        is_placed = bool(graph.neighbours(machine.key, "virtual-router"))
-        if not text or not is_placed or not machine.key.name.startswith(NAME_START):
+        text = told_by_compiler(graph, machine, NAME_START, SOURCE_NAT)
+        if not text:
             continue
         try:
             told = msgspec.json.decode(text, type=Told)

@@ -47,7 +47,7 @@ def create(change: Change, resource: ObjectType, request: Document) -> Record:
     if taken is not None:
         raise _name_taken(change, resource, request, fq_name, taken)
     parent_type = _parent_type(resource, request, fq_name)
-    uuid = _fresh_uuid(change, request)
+    uuid = _fresh_uuid(change, resource, fq_name, request)
     parent = _parent(change, parent_type, fq_name)
     references = resolve_references(change, resource, request, "create")
     body = _new_body(change, uuid, fq_name, parent, properties)
@@ -124,7 +124,7 @@ def _parent_type(resource: ObjectType, request: Document, fq_name: FqName) -> st
     return allowed[0]
 
 
-def _fresh_uuid(change: Change, request: Document) -> str:
+def _fresh_uuid(change: Change, resource: ObjectType, fq_name: FqName, request: Document) -> str:
     given = request.get("uuid")
     if given is None:
         return change.new_uuid()
@@ -136,6 +136,7 @@ def _fresh_uuid(change: Change, request: Document) -> str:
         if not rights.shown_name(change, taken):
             raise conflict(f"{uuid} already exists")
         raise conflict(texts.uuid_already_exists(uuid, taken.fq_name))
+    rights.check_uuid(change, resource, fq_name, uuid)
     return uuid
 
 

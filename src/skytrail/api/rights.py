@@ -18,6 +18,7 @@ from skytrail.api.graph import FqName, Record, find
 from skytrail.api.refusal import Refused, bad_request, not_found
 from skytrail.api.unseen_names import names_in_text
 from skytrail.model.catalog_types import ObjectType
+from skytrail.model.derived_uuid import derived_uuid
 
 _COMPILED = "compiled"
 _PROJECT = "project"
@@ -56,6 +57,16 @@ def check_place(change: Change, resource: ObjectType, fq_name: FqName) -> None:
     at_root = resource.is_root and (len(fq_name) == 1 or not resource.parent_types)
     if at_root and is_restricted(change) and not may_be_without_parent(resource):
         raise Refused(403, without_parent(resource))
+
+
+def check_uuid(change: Change, resource: ObjectType, fq_name: FqName, uuid: str) -> None:
+    """Refuse a uuid by which compilers and hosts would take a tenant's object for the compiler's."""
+    if uuid == derived_uuid(resource.name, fq_name) and is_restricted(change):
+        raise Refused(
+            403,
+            f"Permission Denied: uuid {uuid} is kept for what the compiler makes of this name;"
+            " choose another one, or none",
+        )
 
 
 def may_be_without_parent(resource: ObjectType) -> bool:

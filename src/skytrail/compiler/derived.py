@@ -1,13 +1,12 @@
 """What a pass answers: derived objects, a value for later passes, and violations.
 
 Pure values only. Ownership of a stored object is told by its uuid: everything the compiler creates
-carries :func:`derived_uuid` of its name, so a restart (or another compiler) recognises its own work
+carries ``derived_uuid`` of its name, so a restart (or another compiler) recognises its own work
 and never deletes what a user made.
 """
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -17,13 +16,6 @@ Value = msgspec.Struct | str | int | bool | None
 """A property's value as the model types it; None: it has none."""
 
 FqName = tuple[str, ...]
-
-_NAMESPACE = uuid.UUID("5b1f7a0e-9c55-5d4e-8f0b-6d0f5a3c2e11")
-
-
-def derived_uuid(type_name: str, fq_name: FqName) -> str:
-    """Return the uuid every compiler gives to the derived object of this name."""
-    return str(uuid.uuid5(_NAMESPACE, f"{type_name} {':'.join(fq_name)}"))
 
 
 @dataclass(frozen=True, slots=True)

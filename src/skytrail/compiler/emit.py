@@ -14,10 +14,11 @@ from typing import Final, cast
 
 import msgspec
 
-from skytrail.compiler.derived import Derived, DerivedKey, Link, derived_uuid
+from skytrail.compiler.derived import Derived, DerivedKey, Link
 from skytrail.compiler.engine import Change, Engine, Put, Remove
 from skytrail.compiler.intent import Intent
 from skytrail.compiler.passes.security import EGRESS, INGRESS
+from skytrail.model.derived_uuid import derived_uuid
 from skytrail.model.objects import ConfigObject, Reference
 
 ACL: Final = "access-control-list"

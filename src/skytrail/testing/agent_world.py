@@ -24,6 +24,7 @@ from skytrail.agent.outcome import Desired
 from skytrail.agent.reconcile import Plan, Reconciler
 from skytrail.agent.tables import InterfaceKind, VifId
 from skytrail.agent.view import IncrementalView, View
+from skytrail.model.derived_uuid import derived_uuid
 from skytrail.net import IpAddress, Mac, number_of
 from skytrail.testing.fake_datapath import FakeDatapath
 from skytrail.wire.xmpp import (
@@ -63,6 +64,15 @@ class ConfigBuilder:
         normal = {n: v for n, p in properties.items() if (v := normal_form(p)) is not None}
         self.nodes[key] = ConfigNode(key, normal)
         return key
+
+    def made_machine(self, name: str, annotation: str, text: str, *, uuid: str = "") -> ConfigKey:
+        """A machine with an annotation as the compiler makes them, unless another uuid is given."""
+        number = UUID(uuid or derived_uuid("virtual-machine", (name,))).int
+        halves = {"uuid_mslong": number >> 64, "uuid_lslong": number & (1 << 64) - 1}
+        pairs = {"key_value_pair": [{"key": annotation, "value": text}]}
+        return self.node(
+            "virtual-machine", name, id_perms={"enable": True, "uuid": halves}, annotations=pairs
+        )
 
     def link(self, left: ConfigKey, right: ConfigKey, value: Json = None) -> None:
         kind = f"{left.type_name}-{right.type_name}"

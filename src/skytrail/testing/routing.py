@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import msgspec
 from hypothesis import strategies as st
 
-from skytrail.compiler.derived import derived_uuid
 from skytrail.model.config_object import ConfigObject
+from skytrail.model.derived_uuid import derived_uuid
 from skytrail.model.generated.objects import (
     BgpAsAService,
     BgpRouter,

@@ -172,16 +172,12 @@ def test_member_of_the_other_ip_version_is_left_out_alone():
     assert uuid_of("b") in problems[0]
 
 
-def copied(annotation, *, is_placed=True, name="load-balancer-x-1"):
+def copied(annotation, *, is_placed=True, name="load-balancer-x-1", uuid=""):
     config = ConfigBuilder()
     red = config.network("red", 5, [subnet("10.1.1.0/24")])
     port = config.port("copy", red, [OWN, VIP])
     config.port("other", red, ["10.1.1.10"])
-    machine = config.node(
-        "virtual-machine",
-        name,
-        annotations={"key_value_pair": [{"key": "load-balancer", "value": annotation}]},
-    )
+    machine = config.made_machine(name, "load-balancer", annotation, uuid=uuid)
     config.link(port, machine)
     router = config.node("virtual-router", "default-global-system-config:here")
     if is_placed:
@@ -215,7 +211,14 @@ def test_what_cannot_be_read_is_not_run(text):
     assert wanted_here(copied(text).sessions.graph) == {}
 
 
-@pytest.mark.parametrize("how", [{"is_placed": False}, {"name": uuid_of("a tenant's machine")}])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"is_placed": False},
+        {"name": uuid_of("a tenant's machine")},
+        {"uuid": uuid_of("a tenant's machine")},
+    ],
+)
 def test_tenant_s_machine_is_no_copy_whatever_its_annotation_says(how):
     balancer = LoadBalancer(uuid=uuid_of("lb"), vip=VIP, listeners=(listener(),))
 

@@ -36,7 +36,7 @@ PUBLIC = f"{PROJECT}:public:public"
 TOLD = SourceNat(instances=(RED, PUBLIC), inside=("10.1.1.0/24", "10.2.2.0/24"))
 
 
-def config_of(told=TOLD, *, name=STAND_IN, placed=True, addresses=(OUTSIDE,), snat=False):
+def config_of(told=TOLD, *, name=STAND_IN, uuid="", placed=True, addresses=(OUTSIDE,), snat=False):
     """A network whose workloads an address of another one stands for on this host."""
     config = ConfigBuilder()
     red = config.network("red", 5, [subnet("10.1.1.0/24")])
@@ -48,8 +48,7 @@ def config_of(told=TOLD, *, name=STAND_IN, placed=True, addresses=(OUTSIDE,), sn
     config.port("a", red, ["10.1.1.3"])
     port = config.port(STAND_IN, public, list(addresses))
     text = told if isinstance(told, str) else msgspec.json.encode(told).decode()
-    pair = {"key": "source-nat", "value": text}
-    machine = config.node("virtual-machine", name, annotations={"key_value_pair": [pair]})
+    machine = config.made_machine(name, "source-nat", text, uuid=uuid)
     config.link(port, machine)
     if placed:
         router = config.node("virtual-router", "default-global-system-config:h1")
@@ -129,6 +128,7 @@ def test_the_address_is_a_host_route_to_its_interface_and_no_member_of_the_netwo
     [
         {"placed": False},
         {"name": "somebody's"},
+        {"uuid": uuid_of("a tenant's machine of that name")},
         {"told": "[]"},
         {"told": '{"instances": ["a"], "inside": ["nowhere"]}'},
         {"addresses": ()},

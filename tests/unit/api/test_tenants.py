@@ -11,6 +11,7 @@ from skytrail.api.authorize import MODE_NOTE
 from skytrail.api.caller import NOBODY_ASKED, Caller
 from skytrail.api.io import watch
 from skytrail.api.sight import Sight
+from skytrail.model.derived_uuid import derived_uuid
 
 from .two_tenants import SYSTEM, Tenants
 
@@ -88,6 +89,23 @@ def test_a_user_does_not_pass_as_the_compiler(tenants) -> None:
 
     reply = as_blue(tenants, "POST", "/route-targets", {"route-target": made["object"]})
     assert reply.status == 403
+
+
+def test_a_user_s_object_does_not_pass_as_one_of_the_compiler_s(tenants) -> None:
+    """Hosts and compilers tell theirs by the uuid, and do what is written there."""
+    name = ("source-nat-public-host",)
+    taken = derived_uuid("virtual-machine", name)
+    machine = {"fq_name": list(name), "uuid": taken}
+    alone = as_blue(tenants, "POST", "/virtual-machines", {"virtual-machine": machine})
+    operation = {"op": "create", "type": "virtual-machine", "object": machine}
+    together = as_blue(tenants, "POST", "/api/v1/transaction", {"operations": [operation]})
+    free = {**machine, "uuid": NOWHERE}
+
+    for reply in (alone, together):
+        assert (reply.status, "kept for what the compiler makes" in reply.text) == (403, True)
+    assert as_blue(tenants, "POST", "/virtual-machines", {"virtual-machine": free}).status == 200
+    tenants.api.create("virtual-machine", fq_name=["source-nat-x"],
+                       uuid=derived_uuid("virtual-machine", ("source-nat-x",)))  # fmt: skip
 
 
 def test_a_name_of_another_project_is_not_found(tenants) -> None:

@@ -1,8 +1,9 @@
-from skytrail.compiler.derived import DerivedKey, derived_uuid
+from skytrail.compiler.derived import DerivedKey
 from skytrail.compiler.emit import Create, Delete, Update, all_keys, as_operation, plan
 from skytrail.compiler.engine import Engine, Put, Remove
 from skytrail.compiler.passes import ALL_PASSES
 from skytrail.compiler.transactions import groups, transactions
+from skytrail.model.derived_uuid import derived_uuid
 from skytrail.model.generated.objects import (
     AccessControlList,
     LogicalRouter,

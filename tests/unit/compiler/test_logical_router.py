@@ -1,11 +1,12 @@
 import msgspec
 import pytest
 
-from skytrail.compiler.derived import DerivedKey, derived_uuid
+from skytrail.compiler.derived import DerivedKey
 from skytrail.compiler.emit import Create, Delete, Update, all_keys, plan
 from skytrail.compiler.engine import Engine, Put, Remove
 from skytrail.compiler.passes import ALL_PASSES
 from skytrail.compiler.transactions import groups
+from skytrail.model.derived_uuid import derived_uuid
 from skytrail.model.generated.objects import LogicalRouter, RouteTarget
 from skytrail.model.objects import Reference
 from skytrail.testing.configuration import link, port, routing_instance, virtual_network

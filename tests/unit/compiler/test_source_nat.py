@@ -10,7 +10,7 @@ from skytrail.compiler.passes import ALL_PASSES
 from skytrail.model.annotation_names import SOURCE_NAT
 from skytrail.model.generated.types import LogicalRouterVirtualNetworkType
 from skytrail.model.objects import decode_object
-from skytrail.model.source_nat import SourceNat, name_of
+from skytrail.model.source_nat import NAME_START, SourceNat, name_of
 from skytrail.testing.configuration import (
     instance_ip,
     link,
@@ -211,3 +211,15 @@ def test_users_addresses_of_the_external_network_are_left_alone():
 
     assert engine.intent.find("instance-ip", own.fq_name) == own
     assert link(PUBLIC) in own.virtual_network_refs
+
+
+def test_a_tenant_s_machine_of_such_a_name_stays_where_it_runs():
+    """Somebody else referred to it: it is neither taken away nor taken for an address."""
+    posing = virtual_machine(f"{NAME_START}{PUBLIC.uuid}-elsewhere")
+    engine = compiled(host("h1", posing), posing)
+    carry_out(engine)
+
+    key = DerivedKey("virtual-router", ("default-global-system-config", "h1"))
+    stored = engine.intent.find(key.type_name, key.fq_name)
+    assert [each.to for each in stored.virtual_machine_refs] == [posing.fq_name]
+    assert on_hosts(engine) == {}

@@ -18,7 +18,8 @@ import msgspec
 
 from skytrail.agent.balancing.haproxy import Place, render
 from skytrail.agent.config import ConfigGraph
-from skytrail.agent.config_values import annotation_of, object_uuid
+from skytrail.agent.config_values import object_uuid
+from skytrail.agent.made_machines import told_by_compiler
 from skytrail.agent.port_config import Port
 from skytrail.model.annotation_names import LOAD_BALANCER
 from skytrail.model.load_balancer import LoadBalancer
@@ -61,16 +62,11 @@ def device_of(port: str) -> str:
 
 
 def wanted_here(graph: ConfigGraph) -> dict[str, CopyHere]:
-    """Return the copies that configuration has on this host, by port.
-
-    Tenants write machines and their annotations, but not which ones a virtual-router refers to:
-    without that, whoever has a machine here could have the host run what he likes.
-    """
+    """Return the copies that configuration has on this host, by port."""
     found: dict[str, CopyHere] = {}
     for machine in graph.nodes("virtual-machine"):
-        text = annotation_of(machine.properties, LOAD_BALANCER)
-        is_placed = bool(graph.neighbours(machine.key, "virtual-router"))
-        if not text or not is_placed or not machine.key.name.startswith(NAME_START):
+        text = told_by_compiler(graph, machine, NAME_START, LOAD_BALANCER)
+        if not text:
             continue
         try:
             balancer = msgspec.json.decode(text, type=LoadBalancer)

@@ -15,9 +15,10 @@ from typing import Final
 
 import msgspec
 
-from skytrail.compiler.derived import Derived, DerivedKey, Link, Outcome, derived_uuid
+from skytrail.compiler.derived import Derived, DerivedKey, Link, Outcome
 from skytrail.compiler.engine import TablePass, View
 from skytrail.compiler.passes.route_targets import ASN_DEFAULT, SYSTEM_CONFIG_NAME
+from skytrail.model.derived_uuid import derived_uuid
 from skytrail.model.generated.objects import BgpRouter, GlobalSystemConfig, SubCluster
 from skytrail.model.generated.types import (
     AddressFamilies,

@@ -27,13 +27,13 @@ from skytrail.compiler.derived import (
     Link,
     Outcome,
     Violation,
-    derived_uuid,
 )
 from skytrail.compiler.engine import TablePass, UnitPass, View
 from skytrail.compiler.passes.bgp_mesh import BGP_ROUTER, CLIENT, SERVER, global_asn
 from skytrail.compiler.passes.route_targets import SYSTEM_CONFIG_NAME
 from skytrail.compiler.passes.virtual_network import INSTANCE, default_instance_name
 from skytrail.model.annotation_names import BGPAAS_CONTROL_NODES
+from skytrail.model.derived_uuid import derived_uuid
 from skytrail.model.generated.objects import (
     BgpAsAService,
     BgpRouter,

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from skytrail.compiler.derived import Derived, DerivedKey, FqName, Link, Outcome, derived_uuid
+from skytrail.compiler.derived import Derived, DerivedKey, FqName, Link, Outcome
 from skytrail.compiler.engine import TablePass, View
 from skytrail.compiler.passes import load_balancers, source_nat
+from skytrail.model.derived_uuid import derived_uuid
 from skytrail.model.generated.objects import VirtualRouter
 from skytrail.model.source_nat import NAME_START
 

@@ -30,11 +30,11 @@ from skytrail.compiler.derived import (
     Link,
     Outcome,
     Violation,
-    derived_uuid,
 )
 from skytrail.compiler.engine import TablePass, UnitPass, View
 from skytrail.model import load_balancer as served
 from skytrail.model.annotation_names import LOAD_BALANCER, LOAD_BALANCER_HOSTS
+from skytrail.model.derived_uuid import derived_uuid
 from skytrail.model.generated.objects import (
     FloatingIp,
     InstanceIp,

@@ -13,10 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from skytrail.compiler.derived import Outcome, Violation, derived_uuid
+from skytrail.compiler.derived import Outcome, Violation
 from skytrail.compiler.engine import TablePass, View
 from skytrail.compiler.intent import ReadKey
 from skytrail.compiler.passes.chain import chain_id_of
+from skytrail.model.derived_uuid import derived_uuid
 from skytrail.model.generated.objects import (
     Bgpvpn,
     GlobalSystemConfig,
