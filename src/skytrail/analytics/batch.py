@@ -1,13 +1,19 @@
-"""Rows that wait for the store: bounded, shed by severity, counted. Pure.
+"""Rows that wait for the store: bounded in count and bytes, shed by source and severity, counted. Pure.
 
-Rows are taken from the front in batches and given back when the store did not take them. Over the bound, the least severe
-rows go first; of equal ones the oldest.
+```
+ add(row, level, source) --> by source, by level: deque of (row, size)
+        | over a bound: of the source that holds the most, the least severe, of equal ones the oldest
+```
+Rows are taken from the front in batches and given back when the store did not take them. So who tells too much loses of
+what is its own, and others' rows go on.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import Final, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol, cast
 
 from skytrail.analytics.native import FORMAT, Block
 from skytrail.analytics.pieces import ROWS, Part, rows_part
@@ -17,10 +23,16 @@ BATCH_COUNT: Final = 20_000
 BLOCK_ROWS_COUNT_MAX: Final = 500_000
 """Of rows that come as blocks: each holds its place in some 150 bytes."""
 BLOCK_ROWS_COUNT: Final = 100_000
+BYTES_MAX: Final = 128 << 20
+"""Of the rows of one table that wait, roughly."""
+BATCH_BYTES: Final = 16 << 20
+"""So many are worth writing at once, and are not much exceeded by what is taken at once."""
 BLOCKS_LEVEL: Final = 3
 """As which shed rows without a severity of their own are counted."""
 _SEVERITIES: Final = 9
 """Levels 0 to 7 of syslog, and one for everything beyond."""
+_ROW_BYTES: Final = 512
+"""What a row takes beside its texts."""
 
 Row = dict[str, object]
 
@@ -29,87 +41,185 @@ class Waiting(Protocol):
     """Rows of one table that wait, however they are held."""
 
     shed: Counter[int]
-    full_count: int
-    """So many are worth writing at once."""
 
     def __len__(self) -> int: ...
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is enough to be worth writing before its time."""
+        ...
 
     def take_parts(self) -> tuple[str, list[Part]]:
         """Remove and return some rows, and which format they have."""
         ...
 
 
+@dataclass(slots=True)
+class _Held:
+    """What waits of one source."""
+
+    count: int = 0
+    size: int = 0
+    rows: list[deque[tuple[Row, int]]] = field(
+        default_factory=lambda: [deque() for _ in range(_SEVERITIES)]
+    )
+    """By level."""
+
+    def shed(self) -> tuple[int, int]:
+        """Drop the oldest of the least severe rows; returns its level and size."""
+        level = next(each for each in reversed(range(_SEVERITIES)) if self.rows[each])
+        _, size = self.rows[level].popleft()
+        self.count -= 1
+        self.size -= size
+        return level, size
+
+
 class Batch:
     """The rows of one table. ``level`` of a row without one is that of an error: it is kept long."""
 
-    def __init__(self, rows_count_max: int = ROWS_COUNT_MAX, full_count: int = BATCH_COUNT) -> None:
-        self.full_count = full_count
-        self._by_level: list[deque[Row]] = [deque() for _ in range(_SEVERITIES)]
+    def __init__(
+        self,
+        rows_count_max: int = ROWS_COUNT_MAX,
+        full_count: int = BATCH_COUNT,
+        bytes_max: int = BYTES_MAX,
+    ) -> None:
+        self._full_count = full_count
+        self._by_source: dict[str, _Held] = {}
+        self._most: _Held | None = None
+        """Who holds the most, as far as those are concerned that told anything since."""
         self._rows_count_max = rows_count_max
+        self._bytes_max = bytes_max
         self._count = 0
+        self.bytes_count = 0
         self.shed: Counter[int] = Counter()
         """Rows that found no room, by level."""
 
     def __len__(self) -> int:
         return self._count
 
-    def add(self, row: Row, level: int = 3) -> None:
-        """Add a row; one that is less severe may have to go for it, or it itself."""
-        place = min(max(level, 0), _SEVERITIES - 1)
-        self._by_level[place].append(row)
-        self._count += 1
-        if self._count > self._rows_count_max:
-            least = next(each for each in reversed(range(_SEVERITIES)) if self._by_level[each])
-            self._by_level[least].popleft()
-            self._count -= 1
-            self.shed[least] += 1
+    @property
+    def is_full(self) -> bool:
+        return self._count >= self._full_count or self.bytes_count >= BATCH_BYTES
 
-    def take(self, count: int = BATCH_COUNT) -> list[Row]:
-        """Remove and return some rows, the most severe first."""
+    def add(self, row: Row, level: int = 3, source: str = "") -> None:
+        """Add a row; one that is less severe may have to go for it, or it itself."""
+        size = _size_of(row)
+        held = self._by_source.get(source)
+        if held is None:
+            held = self._by_source[source] = _Held()
+        held.rows[min(max(level, 0), _SEVERITIES - 1)].append((row, size))
+        held.count += 1
+        held.size += size
+        self._count += 1
+        self.bytes_count += size
+        most = self._most
+        if most is None or held.size > most.size:
+            most = self._most = held
+        while self._count > self._rows_count_max or self.bytes_count > self._bytes_max:
+            if not most.count:
+                most = self._most = max(self._by_source.values(), key=lambda each: each.size)
+            shed_level, shed_size = most.shed()
+            self._count -= 1
+            self.bytes_count -= shed_size
+            self.shed[shed_level] += 1
+
+    def take(self, count: int = BATCH_COUNT, size_max: int = BATCH_BYTES) -> list[Row]:
+        """Remove and return some rows, the most severe first; one at least if there is any."""
         taken: list[Row] = []
-        for rows in self._by_level:
-            while rows and len(taken) < count:
-                taken.append(rows.popleft())
+        left = size_max
+        for level in range(_SEVERITIES):
+            for held in self._by_source.values():
+                rows = held.rows[level]
+                while rows and len(taken) < count and left > 0:
+                    row, size = rows.popleft()
+                    taken.append(row)
+                    left -= size
+                    held.count -= 1
+                    held.size -= size
         self._count -= len(taken)
+        self.bytes_count -= size_max - left
+        self._by_source = {name: held for name, held in self._by_source.items() if held.count}
+        self._most = max(self._by_source.values(), key=lambda each: each.size, default=None)
         return taken
 
     def take_parts(self) -> tuple[str, list[Part]]:
         """Remove and return some rows; every row has every column."""
-        rows = self.take(self.full_count)
+        rows = self.take(self._full_count)
         return ROWS, [rows_part({name: [row[name] for row in rows] for name in rows[0]}, len(rows))]
+
+
+def _size_of(row: Row) -> int:
+    """Return about how many bytes a row takes."""
+    size = _ROW_BYTES
+    for value in row.values():
+        if isinstance(value, str | bytes | list):
+            size += len(value)
+        elif isinstance(value, dict):
+            texts = cast("Mapping[str, object]", value)
+            size += sum(
+                64 + len(name) + (len(each) if isinstance(each, str) else 0)
+                for name, each in texts.items()
+            )
+    return size
 
 
 class BlockBatch:
     """Rows that come as blocks, and stay so: nothing is done for each of them."""
 
-    full_count = BLOCK_ROWS_COUNT
-
-    def __init__(self, rows_count_max: int = BLOCK_ROWS_COUNT_MAX) -> None:
-        self._blocks: deque[Block] = deque()
+    def __init__(
+        self, rows_count_max: int = BLOCK_ROWS_COUNT_MAX, bytes_max: int = BYTES_MAX
+    ) -> None:
+        self._blocks: dict[int, tuple[str, Block]] = {}
+        """By number, in order of coming, with who told."""
+        self._by_source: dict[str, deque[int]] = {}
+        self._sizes: Counter[str] = Counter()
+        self._number = 0
         self._rows_count_max = rows_count_max
+        self._bytes_max = bytes_max
         self._count = 0
+        self.bytes_count = 0
         self.shed: Counter[int] = Counter()
         """Rows that found no room; all of one level."""
 
     def __len__(self) -> int:
         return self._count
 
-    def add(self, block: Block) -> None:
-        """Add rows; the oldest go where there is no room."""
-        self._blocks.append(block)
+    @property
+    def is_full(self) -> bool:
+        return self._count >= BLOCK_ROWS_COUNT or self.bytes_count >= BATCH_BYTES
+
+    def add(self, block: Block, source: str = "") -> None:
+        """Add rows; the oldest of who has the most go where there is no room."""
+        self._number += 1
+        self._blocks[self._number] = source, block
+        self._by_source.setdefault(source, deque()).append(self._number)
+        self._sizes[source] += block.size
         self._count += block.count
-        while self._count > self._rows_count_max and len(self._blocks) > 1:
-            gone = self._blocks.popleft().count
-            self._count -= gone
-            self.shed[BLOCKS_LEVEL] += gone
+        self.bytes_count += block.size
+        while len(self._blocks) > 1 and (
+            self._count > self._rows_count_max or self.bytes_count > self._bytes_max
+        ):
+            most = max(self._sizes, key=self._sizes.__getitem__)
+            self.shed[BLOCKS_LEVEL] += self._remove(self._by_source[most][0]).count
+
+    def _remove(self, number: int) -> Block:
+        """Remove a block, the oldest of its source."""
+        source, block = self._blocks.pop(number)
+        self._by_source[source].popleft()
+        self._sizes[source] -= block.size
+        self._count -= block.count
+        self.bytes_count -= block.size
+        if not self._by_source[source]:
+            del self._by_source[source], self._sizes[source]
+        return block
 
     def take_parts(self) -> tuple[str, list[Part]]:
         """Remove and return the oldest rows."""
         taken: list[Part] = []
-        count = 0
-        while self._blocks and count < self.full_count:
-            block = self._blocks.popleft()
+        count = size = 0
+        while self._blocks and count < BLOCK_ROWS_COUNT and size < BATCH_BYTES:
+            block = self._remove(next(iter(self._blocks)))
             taken.append(Part(block.count, block.encode()))
             count += block.count
-        self._count -= count
+            size += block.size
         return FORMAT, taken

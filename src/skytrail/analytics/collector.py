@@ -21,6 +21,7 @@ from skytrail.analytics.sessions import block_of
 from skytrail.analytics.statistics import rows_of_change, rows_of_message
 from skytrail.analytics.tags import TagNames
 from skytrail.analytics.uve import UveChange, UveTables, change_of
+from skytrail.analytics.uve_room import machine_of
 from skytrail.analytics.uve_stream import UveChanges
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.sandesh import ClientHello, SandeshMessage, SandeshType
@@ -113,7 +114,7 @@ class Collector:
             self.drop(generator, "speaks_for_another")
             return
         for row in rows_of_message(message):
-            self.statistics.add(row)
+            self.statistics.add(row, source=message.header.source)
         if message.header.type in _UVES:
             self._uve(generator, message, now)
         elif message.header.type in LOGGED:
@@ -123,17 +124,17 @@ class Collector:
 
     def keep(self, message: SandeshMessage) -> None:
         """Have a message of a log written to history."""
-        self.messages.add(message_row(message), message.header.level)
+        self.messages.add(message_row(message), message.header.level, message.header.source)
 
     def keep_sessions(self, message: Sessions, source: str) -> None:
         """Have sessions of a host written to history; ``DecodeError`` when they cannot be."""
-        self.sessions.add(block_of(message, source, self.tags))
+        self.sessions.add(block_of(message, source, self.tags), source)
         if self.follower is not None:
             self.follower.sessions(message, source)
 
     def keep_gap(self, source: str, module: str, lost: Lost) -> None:
         """Have it written to history that something is missing there; ``DecodeError`` for no gap."""
-        self.gaps.add(gap_row(source, module, lost))
+        self.gaps.add(gap_row(source, module, lost), source=source)
 
     def count(self, generator: str, kind: str, size: int) -> None:
         """Count a message that came."""
@@ -162,7 +163,7 @@ class Collector:
         if statistics and not change.is_deleted:
             former = self.uves.said(change.table, change.key, change.struct, change.generator)
             for row in rows_of_change(change, former, statistics, wall_us):
-                self.statistics.add(row)
+                self.statistics.add(row, source=machine_of(change.generator))
         if self.uves.apply(change, now):
             place = (change.table, change.key, change.struct)
             self.changes.note(place)

@@ -48,9 +48,10 @@ class Devices:
             self.exporters.drop(exporter, "syslog_malformed")
             return
         exporter.records_count += 1
-        self._collector.messages.add(row_of(message, exporter, now_us), message.severity)
+        row = row_of(message, exporter, now_us)
+        self._collector.messages.add(row, message.severity, exporter.address)
         for row in statistics_of(message, exporter, now_us):
-            self._collector.statistics.add(row, STATISTICS_LEVEL)
+            self._collector.statistics.add(row, STATISTICS_LEVEL, exporter.address)
 
     def sflow(self, exporter: Exporter, port: int, data: bytes, now_us: int) -> None:
         """Take one datagram of sFlow over."""
@@ -101,4 +102,4 @@ class Devices:
             self.exporters.drop(exporter, "no_ip_flow")
             return
         exporter.records_count += 1
-        self._collector.statistics.add(row, STATISTICS_LEVEL)
+        self._collector.statistics.add(row, STATISTICS_LEVEL, exporter.address)

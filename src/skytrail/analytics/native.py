@@ -28,6 +28,11 @@ class Block:
     count: int
     columns: Sequence[bytes]
 
+    @property
+    def size(self) -> int:
+        """Bytes of all columns."""
+        return sum(map(len, self.columns))
+
     def encode(self) -> bytes:
         return b"".join((_number(len(self.columns)), _number(self.count), *self.columns))
 

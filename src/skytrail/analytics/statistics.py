@@ -10,10 +10,12 @@ Attributes are named with the list they are of, as queries name them: ``cpu_stat
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final, cast
 
 from skytrail.analytics.query_views import ATTRIBUTE, STATISTICS
 from skytrail.analytics.uve import UveChange
+from skytrail.analytics.uve_room import machine_of
 from skytrail.wire.sandesh import Field, SandeshMessage, Struct, plain
 from skytrail.wire.telemetry import Statistic
 
@@ -21,6 +23,10 @@ Row = dict[str, object]
 
 ATTRIBUTES_COUNT_MAX: Final = 256
 """Of one row; what is beyond is left out."""
+STATISTICS_COUNT_MAX: Final = 16
+NAMES_COUNT_MAX: Final = 64
+ROWS_COUNT_MAX: Final = 1024
+"""Statistics of a UVE, names in one, and rows of all; what is beyond is left out."""
 TEXT_CHARACTERS_MAX: Final = 1024
 _TAGS: Final = "tags"
 _KEY: Final = "key"
@@ -55,17 +61,26 @@ def rows_of_change(
     statistics: Sequence[Statistic],
     now_us: int,
 ) -> Iterator[Row]:
-    """Yield the rows of a change of a UVE; ``former`` are its fields before, None when it is new.
+    """Return the rows of a change of a UVE; ``former`` are its fields before, None when it is new.
 
     Where nothing was before, no growth is known and none is told: a node that starts anew must not
     count everything once more.
     """
-    source = change.generator.partition(":")[0]
-    for statistic in statistics:
+    return islice(_rows_of_change(change, former, statistics, now_us), ROWS_COUNT_MAX)
+
+
+def _rows_of_change(
+    change: UveChange,
+    former: Mapping[str, Field] | None,
+    statistics: Sequence[Statistic],
+    now_us: int,
+) -> Iterator[Row]:
+    source = machine_of(change.generator)
+    for statistic in statistics[:STATISTICS_COUNT_MAX]:
         table = f"{STATISTICS}{change.struct}.{statistic.name}"
         if not ATTRIBUTE.fullmatch(table):
             continue
-        for name in statistic.gauges:
+        for name in statistic.gauges[:NAMES_COUNT_MAX]:
             if name in change.fields:
                 for texts, numbers in _values(name, plain(change.fields[name].value)):
                     yield _row(now_us, table, change.key, source, texts, numbers)
@@ -86,7 +101,7 @@ def _growth(
 
 def _counted(statistic: Statistic, fields: Mapping[str, Field]) -> dict[str, float]:
     numbers: dict[str, float] = {}
-    for name in statistic.counters:
+    for name in statistic.counters[:NAMES_COUNT_MAX]:
         if name in fields:
             # A mapping by the statistic's own name needs no second word for it.
             path = name if name == statistic.name else f"{statistic.name}.{name}"

@@ -14,12 +14,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from skytrail.analytics.uve_room import Room, bytes_of, machine_of
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.sandesh import Field, SandeshMessage, Struct
 
 KEYS_COUNT_MAX: Final = 500_000
 """Entities of which anything is known. What is beyond is refused and counted."""
+BYTES_MAX: Final = 2 << 30
+"""Of everything known, roughly."""
+PLACES_COUNT_MAX: Final = 1_000_000
+"""Structs of entities that all generators speak of; a machine may have as many as are free."""
+FEW_COUNT: Final = 1_024
+"""A machine that speaks of so few may name new entities as long as there is room at all."""
 KEY_CHARACTERS_MAX: Final = 1024
+NAME_CHARACTERS_MAX: Final = 128
+"""Of a table or a struct."""
+STRUCTS_COUNT_MAX: Final = 256
+"""Kinds of struct that one generator has."""
 FIELDS_COUNT_MAX: Final = 1024
 """Of one struct from one generator."""
 
@@ -55,6 +66,8 @@ def _change(message: SandeshMessage, struct: Struct) -> UveChange:
     key, table = named[1].value, named[1].annotations["key"]
     if not 0 < len(key) <= KEY_CHARACTERS_MAX:
         raise DecodeError(f"a key of {len(key)} characters")
+    if max(len(table), len(struct.name)) > NAME_CHARACTERS_MAX:
+        raise DecodeError(f"a name of a table or struct of over {NAME_CHARACTERS_MAX} characters")
     gone = struct.fields.get("deleted")
     own = {named[0], "deleted"}
     return UveChange(
@@ -74,6 +87,7 @@ class Said:
 
     fields: dict[str, Field]
     since: float
+    bytes_count: int = 0
 
 
 Entity = dict[str, dict[str, Said]]
@@ -91,10 +105,12 @@ class _Speaker:
 class UveTables:
     """Everything said, by table and key, and in the order of its latest changes."""
 
-    def __init__(self, keys_count_max: int = KEYS_COUNT_MAX) -> None:
+    def __init__(self, keys_count_max: int = KEYS_COUNT_MAX, bytes_max: int = BYTES_MAX) -> None:
         self._tables: dict[str, dict[str, Entity]] = {}
         self._speakers: dict[str, _Speaker] = {}
         self._keys_count_max = keys_count_max
+        self._bytes = Room(bytes_max)
+        self._places = Room(PLACES_COUNT_MAX)
         self.keys_count = 0
         self.refused_count = 0
         """Changes that found no room."""
@@ -103,6 +119,9 @@ class UveTables:
     def apply(self, change: UveChange, now: float) -> bool:
         """Take a change over; False when there is no room for what it speaks of."""
         speaker = self._speakers.setdefault(change.generator, _Speaker())
+        if change.struct not in speaker.newest and len(speaker.newest) >= STRUCTS_COUNT_MAX:
+            self.refused_count += 1
+            return False
         place = (change.table, change.key, change.struct)
         if change.is_deleted:
             self._take_back(change.generator, place)
@@ -117,26 +136,53 @@ class UveTables:
         return True
 
     def _merge(self, change: UveChange, now: float) -> bool:
-        keys = self._tables.setdefault(change.table, {})
-        entity = keys.get(change.key)
-        if entity is None:
-            if self.keys_count >= self._keys_count_max:
-                return False
-            entity = keys[change.key] = {}
-            self.keys_count += 1
-        said = entity.setdefault(change.struct, {}).setdefault(change.generator, Said({}, now))
-        if len(said.fields.keys() | change.fields.keys()) > FIELDS_COUNT_MAX:
+        entity = self._tables.get(change.table, {}).get(change.key)
+        said = (entity or {}).get(change.struct, {}).get(change.generator)
+        former = said.fields if said is not None else {}
+        if len(former.keys() | change.fields.keys()) > FIELDS_COUNT_MAX:
             return False
+        machine = machine_of(change.generator)
+        more = sum(
+            bytes_of(name, each) - (bytes_of(name, former[name]) if name in former else 0)
+            for name, each in change.fields.items()
+        )
+        if not self._bytes.has(machine, more):
+            return False
+        if said is None:
+            said = self._new(change, machine, now)
+            if said is None:
+                return False
         said.fields.update(change.fields)
         said.since = now
+        said.bytes_count += more
+        self._bytes.add(machine, more)
         return True
+
+    def _new(self, change: UveChange, machine: str, now: float) -> Said | None:
+        """Make room for what a generator says first; None when there is none."""
+        entity = self._tables.get(change.table, {}).get(change.key)
+        keys_left = self._keys_count_max - self.keys_count
+        if not self._places.has(machine, 1) or (entity is None and keys_left <= 0):
+            return None
+        if entity is None:
+            if self._places.held(machine) >= max(keys_left, FEW_COUNT):
+                return None
+            entity = self._tables.setdefault(change.table, {})[change.key] = {}
+            self.keys_count += 1
+        said = entity.setdefault(change.struct, {})[change.generator] = Said({}, now)
+        self._places.add(machine, 1)
+        return said
 
     def _take_back(self, generator: str, place: tuple[str, str, str]) -> None:
         table, key, struct = place
         entity = self._tables.get(table, {}).get(key)
         if entity is None or struct not in entity:
             return
-        entity[struct].pop(generator, None)
+        said = entity[struct].pop(generator, None)
+        if said is not None:
+            machine = machine_of(generator)
+            self._bytes.add(machine, -said.bytes_count)
+            self._places.add(machine, -1)
         if not entity[struct]:
             del entity[struct]
         if not entity:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, cast
 
 import structlog
@@ -13,12 +16,14 @@ import structlog
 from skytrail.analytics.collector import Collector, CollectorRefuses
 from skytrail.analytics.history_rows import message_of
 from skytrail.analytics.io.asking import Processes
-from skytrail.analytics.telemetry import change_of, client_hello
+from skytrail.analytics.telemetry import change_of, client_hello, speaks_for_another
 from skytrail.runtime.clock import Clock
 from skytrail.runtime.mutual_tls import HANDSHAKE_S, MutualTls, certified_names
 from skytrail.runtime.server import listen_unix
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.telemetry import (
+    FRAME_BYTES_MAX,
+    HELLO_BYTES_MAX,
     Answer,
     Hello,
     Kept,
@@ -31,15 +36,35 @@ from skytrail.wire.telemetry import (
     Uve,
     decode,
     encode,
+    kind_of,
 )
 
 PORT: Final = 8189
 CONNECTIONS_COUNT_MAX: Final = 16_384
+MACHINE_CONNECTIONS_MAX: Final = 64
+"""Of one machine with a certificate, and of strangers at one address that have not shown theirs."""
 HELLO_S: Final = 30.0
 READ_BYTES: Final = 256 * 1024
 TURN_MESSAGES: Final = 256
+TURN_BYTES: Final = 16 * 1024
+"""Messages of one connection before others have their turn; a longer one is a turn by itself."""
 UNREAD_BYTES_MAX: Final = 4096
+BYTES_MAX: Final[Mapping[str, int]] = MappingProxyType({"uve": 1 << 20, "log": 256 << 10})
+"""Of messages of any values: what is a byte on the wire may be hundreds in memory."""
 PROTOCOL: Final = "telemetry"
+
+
+@dataclass(frozen=True, slots=True)
+class _Peer:
+    """A process that has said who it is."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    framer: TelemetryFramer
+    hello: Hello
+    address: str
+    is_proven: bool
+    """It has shown a certificate of its machine."""
 
 
 class TelemetryServer:
@@ -58,6 +83,10 @@ class TelemetryServer:
         self._tls = tls
         self._log = structlog.get_logger("skytrail.analytics.telemetry")
         self._writers: dict[str, asyncio.StreamWriter] = {}
+        self._strangers: Counter[str] = Counter()
+        """Connections that have said no hello yet, by address."""
+        self._admitted: Counter[str] = Counter()
+        """Connections with a certificate, by machine."""
         self.connections_count = 0
 
     async def serve(self, address: str, port: int) -> asyncio.Server:
@@ -98,20 +127,44 @@ class TelemetryServer:
     async def _run(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str
     ) -> None:
-        framer = TelemetryFramer()
-        is_local = not address
-        async with asyncio.timeout(HELLO_S):
-            if self._tls is not None and not is_local:
-                await writer.start_tls(self._tls.context(), ssl_handshake_timeout=HANDSHAKE_S)
-            first = await _next(reader, framer)
+        framer = TelemetryFramer(HELLO_BYTES_MAX)
+        tls = self._tls if address else None
+        # Without TLS nothing tells one machine behind an address from another.
+        stranger = address if tls is not None else ""
+        with self._counted(self._strangers, stranger):
+            async with asyncio.timeout(HELLO_S):
+                if tls is not None:
+                    await writer.start_tls(tls.context(), ssl_handshake_timeout=HANDSHAKE_S)
+                first = await _next(reader, framer)
         hello = decode(first) if first is not None else None
         if not isinstance(hello, Hello):
             raise DecodeError("the connection does not begin with a hello")
-        if not is_local:
-            self._check_name(hello, writer)
+        framer.frame_bytes_max = FRAME_BYTES_MAX
+        peer = _Peer(reader, writer, framer, hello, address, is_proven=tls is not None)
+        if peer.is_proven:
+            _check_name(hello, writer)
+        with self._counted(self._admitted, hello.source if peer.is_proven else ""):
+            await self._hear(peer)
+
+    @contextlib.contextmanager
+    def _counted(self, connections: Counter[str], whose: str) -> Generator[None]:
+        """Count a connection while it is there; ``CollectorRefuses`` for one too many of somebody's."""
+        if whose and connections[whose] >= MACHINE_CONNECTIONS_MAX:
+            self._collector.dropped["too_many_connections"] += 1
+            raise CollectorRefuses(f"over {MACHINE_CONNECTIONS_MAX} connections at once")
+        connections[whose] += 1
+        try:
+            yield
+        finally:
+            connections[whose] -= 1
+            if not connections[whose]:
+                del connections[whose]
+
+    async def _hear(self, peer: _Peer) -> None:
+        hello, writer = peer.hello, peer.writer
         generator = hello.generator
         newest = self._collector.session_up(
-            client_hello(hello), self._clock.now(), address=address, protocol=PROTOCOL
+            client_hello(hello), self._clock.now(), address=peer.address, protocol=PROTOCOL
         )
         former = self._writers.get(generator)
         if former is not None:
@@ -122,7 +175,7 @@ class TelemetryServer:
             writer.write(encode(Known(newest=dict(newest), kept=kept)))
             await writer.drain()
             self._processes.connected(hello, writer)
-            await self._read_on(reader, framer, hello)
+            await self._read_on(peer)
         finally:
             self._processes.gone(generator, writer)
             if self._writers.get(generator) is writer:
@@ -137,31 +190,32 @@ class TelemetryServer:
             if writer is not None and writer.transport.get_write_buffer_size() < UNREAD_BYTES_MAX:
                 writer.write(encode(Kept(number=number)))
 
-    def _check_name(self, hello: Hello, writer: asyncio.StreamWriter) -> None:
-        """A certificate names a machine: its processes speak for no other."""
-        if self._tls is None:
-            return
-        certificate = cast("Mapping[str, object] | None", writer.get_extra_info("peercert"))
-        names = certified_names(certificate)
-        if hello.source not in names:
-            raise CollectorRefuses(f"{hello.source[:64]} shows a certificate of {', '.join(names)}")
-
-    async def _read_on(
-        self, reader: asyncio.StreamReader, framer: TelemetryFramer, hello: Hello
-    ) -> None:
+    async def _read_on(self, peer: _Peer) -> None:
         acted = 0
-        while (frame := await _next(reader, framer)) is not None:
+        while (frame := await _next(peer.reader, peer.framer)) is not None:
             acted += 1
-            self._receive(hello, decode(frame), len(frame), acted)
-            if acted % TURN_MESSAGES == 0:
+            if self._is_too_long(frame):
+                self._collector.drop(peer.hello.generator, "too_long")
+            else:
+                self._receive(peer, decode(frame), len(frame), acted)
+            if acted % TURN_MESSAGES == 0 or len(frame) > TURN_BYTES:
                 await asyncio.sleep(0)
 
-    def _receive(self, hello: Hello, message: Message, size: int, sequence: int) -> None:
+    @staticmethod
+    def _is_too_long(frame: bytes) -> bool:
+        size = len(frame)
+        return size > min(BYTES_MAX.values()) and size > BYTES_MAX.get(kind_of(frame), size)
+
+    def _receive(self, peer: _Peer, message: Message, size: int, sequence: int) -> None:
         """Act on one message; one whose values cannot be used is counted and passed over."""
-        collector, generator = self._collector, hello.generator
+        collector, hello = self._collector, peer.hello
+        generator = hello.generator
         try:
             if isinstance(message, Uve):
                 collector.count(generator, "uve", size)
+                if peer.is_proven and speaks_for_another(hello.source, message):
+                    collector.drop(generator, "speaks_for_another")
+                    return
                 change = change_of(generator, message)
                 wall_us = round(self._clock.wall() * 1e6)
                 collector.apply(change, self._clock.now(), message.statistics, wall_us)
@@ -189,6 +243,14 @@ class TelemetryServer:
                 )
         except DecodeError:
             collector.drop(generator, "unusable")
+
+
+def _check_name(hello: Hello, writer: asyncio.StreamWriter) -> None:
+    """A certificate names a machine: its processes speak for no other."""
+    certificate = cast("Mapping[str, object] | None", writer.get_extra_info("peercert"))
+    names = certified_names(certificate)
+    if hello.source not in names:
+        raise CollectorRefuses(f"{hello.source[:64]} shows a certificate of {', '.join(names)}")
 
 
 class ProcessConfused(Exception):

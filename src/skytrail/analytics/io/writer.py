@@ -89,7 +89,7 @@ class HistoryWriter:
             await asyncio.sleep(LOOK_S)
             waited_s += LOOK_S
             batches = self._collector.waiting().values()
-            is_due = waited_s >= EVERY_S or any(len(each) >= each.full_count for each in batches)
+            is_due = waited_s >= EVERY_S or any(each.is_full for each in batches)
             if is_due and self._spool.has_room:
                 waited_s = 0.0
                 await self._keep(self._taken())

@@ -14,9 +14,11 @@ losses are numbered together: a process repeats those of which it does not know 
 
 from skytrail.wire.telemetry.codec import (
     FRAME_BYTES_MAX,
+    HELLO_BYTES_MAX,
     TelemetryFramer,
     decode,
     encode,
+    kind_of,
 )
 from skytrail.wire.telemetry.entities import node_status
 from skytrail.wire.telemetry.messages import (
@@ -35,6 +37,7 @@ from skytrail.wire.telemetry.sessions import Sessions, Texts
 
 __all__ = [
     "FRAME_BYTES_MAX",
+    "HELLO_BYTES_MAX",
     "Answer",
     "Ask",
     "Hello",
@@ -50,5 +53,6 @@ __all__ = [
     "Uve",
     "decode",
     "encode",
+    "kind_of",
     "node_status",
 ]

@@ -11,6 +11,8 @@ from skytrail.wire.errors import DecodeError
 from skytrail.wire.telemetry.messages import Message
 
 FRAME_BYTES_MAX: Final = 4 << 20
+HELLO_BYTES_MAX: Final = 4096
+"""Of a connection's first frame, whose sender is nobody yet."""
 _LENGTH: Final = struct.Struct("!I")
 _decoder: Final = msgspec.msgpack.Decoder(Message)
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -25,6 +27,21 @@ def encode(message: Message) -> bytes:
     return _LENGTH.pack(len(content)) + content
 
 
+class _Kind(msgspec.Struct):
+    type: str
+
+
+_kind_decoder: Final = msgspec.msgpack.Decoder(_Kind)
+
+
+def kind_of(content: bytes) -> str:
+    """Return which message a frame holds, and make nothing of the rest; ``DecodeError`` for none."""
+    try:
+        return _kind_decoder.decode(content).type
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+        raise DecodeError(f"not a message: {error}") from error
+
+
 def decode(content: bytes) -> Message:
     """Read what a frame holds; ``DecodeError`` for anything that is not one message."""
     try:
@@ -36,9 +53,11 @@ def decode(content: bytes) -> Message:
 class TelemetryFramer:
     """Incremental framer of one direction of a connection."""
 
-    __slots__ = ("_buffer", "_consumed", "_position")
+    __slots__ = ("_buffer", "_consumed", "_position", "frame_bytes_max")
 
-    def __init__(self) -> None:
+    def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
+        self.frame_bytes_max = frame_bytes_max
+        """Of the next frames; may be changed between two."""
         self._buffer = bytearray()
         self._position = 0
         self._consumed = 0
@@ -56,7 +75,7 @@ class TelemetryFramer:
         if len(self._buffer) - self._position < _LENGTH.size:
             return None
         (length,) = _LENGTH.unpack_from(self._buffer, self._position)
-        if length > FRAME_BYTES_MAX:
+        if length > self.frame_bytes_max:
             raise DecodeError(f"a frame of {length} bytes", self._consumed + self._position)
         start = self._position + _LENGTH.size
         if len(self._buffer) < start + length:
