@@ -6,8 +6,10 @@ import uuid
 import pytest
 
 from skytrail.client.messages import Call, decode_reply
+from skytrail.lab import commands, health
 from skytrail.lab.commands import agent_name
 from skytrail.lab.io import netns, plug
+from skytrail.runtime.introspection import read_page
 
 HOST = "compute1"
 AWAY = "its agent has no session with a control node"
@@ -121,6 +123,9 @@ def test_change_is_one_trace_from_the_request_to_the_kernel(api, lab, members, s
     finally:
         api.update("network-policy", policy, {"network_policy_entries": {"policy_rule": rules}})
 
+    for name in health.daemon_names(lab):
+        text = read_page(health.socket_of(lab, name), "/metrics").decode()
+        assert "skytrail_traces_sent_total" in text or name == commands.ANALYTICS, name
     assert (write.parent_id, derive.parent_id) == ("", write.span_id)
     assert distribute.parent_id == write.span_id
     assert write.start <= derive.start <= distribute.start

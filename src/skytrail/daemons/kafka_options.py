@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Final
 
 from skytrail.analytics.kafka_settings import (
     KafkaSettings,
@@ -12,16 +13,27 @@ from skytrail.analytics.kafka_settings import (
     settings_of_file,
 )
 
+OPTION: Final = "--kafka"
+_METAVAR: Final = "BROKERS"
+_HELP: Final = (
+    "stream UVEs, alarms and sessions to Kafka: HOST:PORT, several with commas, or a file NAME.toml "
+    "that also says topics, TLS and SASL"
+)
+
 
 def add_option(parser: argparse.ArgumentParser) -> None:
     """Add where UVEs, alarms and sessions are streamed to."""
-    parser.add_argument(
-        "--kafka",
-        type=_settings,
-        metavar="BROKERS",
-        help="stream UVEs, alarms and sessions to Kafka: HOST:PORT, several with commas, or a file "
-        "NAME.toml that also says topics, TLS and SASL",
-    )
+    parser.add_argument(OPTION, type=_settings, metavar=_METAVAR, help=_HELP)
+
+
+def add_checked_option(parser: argparse.ArgumentParser) -> None:
+    """Add the same for whoever passes it on: what is said is checked, and kept as it is."""
+    parser.add_argument(OPTION, type=_checked, default="", metavar=_METAVAR, help=_HELP)
+
+
+def _checked(text: str) -> str:
+    _settings(text)
+    return text
 
 
 def _settings(text: str) -> KafkaSettings:

@@ -30,7 +30,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skytrail.analytics.exporters import DeviceSettings
-from skytrail.daemons import allowed_hosts, collectors, device_options, option_numbers
+from skytrail.daemons import (
+    allowed_hosts,
+    collectors,
+    device_options,
+    kafka_options,
+    option_numbers,
+)
 from skytrail.daemons.port_holder import holder_of
 from skytrail.daemons.secure import WILDCARDS, SecureFiles, ensure, local_addresses
 from skytrail.runtime import logs
@@ -79,6 +85,8 @@ class Settings:
     """Of generators of the original system; 0: they are not listened to."""
     devices: DeviceSettings = DeviceSettings()  # noqa: RUF009 # frozen
     """Where analytics listens to devices."""
+    kafka: str = ""
+    """Brokers, or a file about them, that analytics streams to; empty: nowhere."""
     has_snmp: bool = False
     """Whether switches that configuration says so of are polled by SNMP."""
     allowed_hosts: tuple[str, ...] = ()
@@ -159,6 +167,7 @@ def commands(settings: Settings) -> tuple[Command, ...]:
         *_telemetry_of_hosts(settings),
         *("--sandesh-port", str(settings.sandesh_port)),
         *device_options.arguments_of(settings.devices),
+        *((kafka_options.OPTION, settings.kafka) if settings.kafka else ()),
         *(("--history", str(settings.socket_path(HISTORY))) if settings.has_history else ()),
         *(("--spool", str(settings.data / "spool")) if settings.has_history else ()),
         *(_analytics_security(settings.secure, settings.api_url) if settings.secure else ()),
@@ -375,6 +384,7 @@ def _parser() -> argparse.ArgumentParser:
         help="of generators that speak Sandesh",
     )
     device_options.add_options(options)
+    kafka_options.add_checked_option(options)
     options.add_argument(
         "--snmp",
         action="store_true",
@@ -437,6 +447,7 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
         telemetry_port=_telemetry_port(chosen),
         sandesh_port=chosen.sandesh_port,
         devices=device_options.settings_of(chosen),
+        kafka=chosen.kafka,
         has_history=not chosen.no_history,
         has_snmp=chosen.snmp,
         allowed_hosts=tuple(chosen.allowed_host),
