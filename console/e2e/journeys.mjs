@@ -324,7 +324,7 @@ async function travellingIntoThePast() {
   await goTo("Topology");
   await page.getByRole("button", { name: /bygone/ }).waitFor();
   await goTo("Dashboard");
-  await page.getByText("What processes say is not kept.").first().waitFor();
+  await page.getByText("What processes hold is not kept.").first().waitFor();
   await axe("the dashboard of the past");
   await banner.getByRole("button", { name: "Change before" }).click();
   await page.waitForURL((url) => !url.pathname.includes(then.toISOString()));

@@ -2,6 +2,7 @@
 //
 // Usage: CONSOLE_URL=... node lab.mjs    (tests/system/test_console_lab.py); prints as journeys.mjs does.
 
+import { tryingARuleAndReadingItsAlarm } from "./alarms.mjs";
 import { api, axe, check, errors, go, heading, open, outside, page, picture } from "./harness.mjs";
 import { askingForStatistics, followingARouteToItsPort, seeingChangesAsTheyCome, seeingHowAHostFares, seeingWhatTheControlNodeHolds } from "./live.mjs";
 
@@ -177,7 +178,7 @@ async function beingWatchedByNobody() {
 
 const JOURNEYS = {
   findingADeniedFlowAndAllowingIt, allowingWhatASecurityGroupRefuses, allowingByTagsWhatTheirPolicyRefuses, seeingHowMuchGoesBetweenWhom, seeingTrafficWithItsChanges,
-  seeingWhatTheControlNodeHolds, followingARouteToItsPort, seeingHowAHostFares, askingForStatistics, seeingChangesAsTheyCome,
+  seeingWhatTheControlNodeHolds, followingARouteToItsPort, seeingHowAHostFares, askingForStatistics, seeingChangesAsTheyCome, tryingARuleAndReadingItsAlarm,
   sendingAProbe, seeingTheOverlayWithItsTraffic, seeingTheUnderlayAndAWayThroughIt,
   beingWatchedByNobody,
 };

@@ -532,8 +532,20 @@ def test_stream_tells_of_own_ports_and_ends_with_the_rights(controller, way) -> 
     controller.tokens["eve"] = controller.token("eve")
 
 
+def test_stream_says_when_all_was_told_and_of_other_tables_what_alarms_stand(controller) -> None:
+    path = "uve-stream?tablefilt=virtual-network&alarms=all"
+    stream = Streamed(controller, "red", "node", path)
+
+    wait_until(lambda: "event: synced" in stream.text, "everything was told")
+    wait_until(lambda: '"type":"UVEAlarms"' in stream.text, "the port's alarms are told")
+    assert '"key":"ObjectVNTable:default-domain:red:net"' in stream.text
+    assert '"type":"UveVMInterfaceAgent"' not in stream.text
+    assert not [each for each in SECRETS if each in stream.text]
+    assert controller.ask("red", "node", "GET", "/analytics/uve-stream?alarms=x").status_code == 400
+
+
 def test_so_many_streams_of_a_project_are_open_and_others_have_theirs(controller) -> None:
-    streams = [Streamed(controller, "red", "node", "alarm-stream") for _ in range(16)]
+    streams = [Streamed(controller, "red", "node", "alarm-stream") for _ in range(15)]
     wait_until(lambda: all("init" in each.text for each in streams), "all are open")
 
     assert controller.ask("red", "node", "GET", "/analytics/uve-stream").status_code == 503

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -271,3 +272,17 @@ def test_what_processes_hold_is_seen_and_followed_to_the_port(
         "askingForStatistics", "seeingChangesAsTheyCome", "beingWatchedByNobody",
         when_ready=lambda: lab.restart("analytics"),
     )  # fmt: skip
+
+
+def test_a_rule_is_tried_and_its_alarm_read_also_later(lab, tmp_path, eventually):
+    hosts = {node.namespace for node in lab.plan.hosts}
+
+    def kept():
+        at = datetime.now(UTC).isoformat()
+        url = f"{lab.analytics_url}/api/v1/uves/vrouter/*"
+        rows = httpx.get(url, params={"at": at}, timeout=30).json()["value"]
+        return {each["name"] for each in rows if "VrouterAgent" in each["value"]} == hosts
+
+    eventually(kept, "what hosts say is kept", timeout_s=60)
+
+    browse(lab, tmp_path, "tryingARuleAndReadingItsAlarm", "beingWatchedByNobody")

@@ -41,7 +41,7 @@ export interface Asked {
 }
 
 /** Questions whose body is too long for an address. */
-const READING_POSTS: ReadonlySet<string> = new Set(["/api/v1/analytics/query", "/api/v1/login"]);
+const READING_POSTS: ReadonlySet<string> = new Set(["/api/v1/analytics/query", "/api/v1/analytics/alarms/dry-run", "/api/v1/login"]);
 
 export async function send(method: string, path: string, asked: Asked = {}): Promise<Response> {
   if (moment.get() !== null && method !== "GET" && !READING_POSTS.has(path)) {

@@ -12,6 +12,8 @@ export interface Identity {
   readonly is_admin: boolean;
   readonly is_reader: boolean;
   readonly aaa_mode: string;
+  /** Full name of the project whose part of analytics he sees. */
+  readonly analytics_project?: string | null;
 }
 
 /** null: the server wants to know who asks. */
@@ -43,6 +45,13 @@ export function isOpen(identity: Identity): boolean {
 
 export function isAdministrator(identity: Identity): boolean {
   return isOpen(identity) || identity.is_admin;
+}
+
+/** Whether analytics shows him the numbers of an object: all of them, or his project's own. */
+export function seesNumbers(identity: Identity, name: readonly string[]): boolean {
+  if (isAdministrator(identity) || identity.is_reader) return true;
+  const project = identity.analytics_project ?? "";
+  return project !== "" && name.join(":").startsWith(`${project}:`);
 }
 
 interface Explained {

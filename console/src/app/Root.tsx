@@ -9,7 +9,7 @@ import { useEventStream } from "../api/events";
 import { LiveUves } from "../api/live";
 import { moment, timeIn } from "../api/moment";
 import { type Identity, useIdentity } from "../api/session";
-import { alarmsOf } from "../features/monitor/uves";
+import { alarmsOf } from "../features/monitor/alarms";
 import modelUrl from "../generated/model.json?url";
 import type { Catalog } from "../model/catalog";
 import { ConsoleProvider } from "./context";

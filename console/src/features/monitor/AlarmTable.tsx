@@ -1,18 +1,16 @@
-/** What is wrong now. */
+/** What is wrong now, or was at the moment that is shown. */
 
 import { useQueryClient } from "@tanstack/react-query";
 import { Alert, App, Button, Empty, Table, Tag } from "antd";
 
 import { call } from "../../api/client";
+import { moment } from "../../api/moment";
 import { isAdministrator } from "../../api/session";
 import { useConsole } from "../../app/context";
-import { absence, type Alarm, useAlarms } from "./uves";
-
-const SEVERITIES: Readonly<Record<number, readonly [string, string]>> = {
-  0: ["red", "critical"],
-  1: ["orange", "major"],
-  2: ["gold", "minor"],
-};
+import { AlarmDetail } from "./AlarmDetail";
+import { type Alarm, timeText, topOf } from "./alarms";
+import { Severity } from "./Severity";
+import { absence, useAlarms } from "./uves";
 
 export function AlarmTable() {
   const { identity } = useConsole();
@@ -33,7 +31,9 @@ export function AlarmTable() {
       size="small"
       loading={alarms.isLoading}
       rowKey="key"
-      dataSource={(alarms.data ?? []).toSorted((one, other) => one.severity - other.severity)}
+      dataSource={topOf(alarms.data ?? [])}
+      tableLayout="fixed"
+      expandable={WHOLE}
       pagination={false}
       locale={{ emptyText: <Empty image={Empty.PRESENTED_IMAGE_SIMPLE} description="No alarm is raised" /> }}
       columns={[
@@ -41,15 +41,16 @@ export function AlarmTable() {
           title: "Severity",
           dataIndex: "severity",
           width: 110,
-          render: (severity: number) => {
-            const [colour, word] = SEVERITIES[severity] ?? ["default", String(severity)];
-            return <Tag color={colour}>{word}</Tag>;
-          },
+          render: (severity: number) => <Severity severity={severity} />,
         },
-        { title: "What", dataIndex: "type" },
+        {
+          title: "What",
+          key: "what",
+          render: (alarm: Alarm) => <>{alarm.type} {alarm.following > 0 && <Tag>{alarm.following} more follow from it</Tag>}</>,
+        },
         { title: "Of", key: "of", render: (alarm: Alarm) => <>{alarm.name} <span className="form-note">{alarm.table}</span></> },
         { title: "Means", dataIndex: "description" },
-        { title: "Since", dataIndex: "since", render: (since: number) => (since > 0 ? new Date(since).toISOString().slice(0, 19).replace("T", " ") : "") },
+        { title: "Since", dataIndex: "since", render: timeText },
         {
           title: "",
           key: "acknowledge",
@@ -57,10 +58,16 @@ export function AlarmTable() {
             alarm.acknowledged ? (
               <Tag>seen</Tag>
             ) : (
-              isAdministrator(identity) && <Button size="small" onClick={() => void acknowledge(alarm)}>Acknowledge</Button>
+              isAdministrator(identity) && moment.get() === null && <Button size="small" onClick={() => void acknowledge(alarm)}>Acknowledge</Button>
             ),
         },
       ]}
     />
   );
+}
+
+const WHOLE = { expandedRowRender: detailOf };
+
+function detailOf(alarm: Alarm) {
+  return <AlarmDetail alarm={alarm} />;
 }

@@ -9,7 +9,7 @@ export function AlarmsPage() {
       <div className="page-head">
         <h1>Alarms</h1>
         <LiveMark />
-        <span className="form-note">One goes when it has not held for a while; acknowledging marks it as seen</span>
+        <span className="form-note">One goes when it has not held for a while; open one for why it was raised, what follows from it, what was kept</span>
       </div>
       <AlarmTable />
     </div>

@@ -7,11 +7,12 @@ import { type ComponentType, lazy, Suspense, useState } from "react";
 import { useNavigate, useParams, useSearchParams } from "react-router";
 
 import { read } from "../../api/client";
-import { isAdministrator, usePermissions } from "../../api/session";
+import { isAdministrator, seesNumbers, usePermissions } from "../../api/session";
 import { useConsole } from "../../app/context";
 import { objectType, typeTitle } from "../../model/catalog";
 import { type ConfigObject, lastName } from "../../model/document";
 import { HistoryTable } from "../history/HistoryTable";
+import { DryRun } from "../monitor/DryRun";
 import { DeleteMany } from "./BulkActions";
 import { Facts } from "./Facts";
 import { Related } from "./Related";
@@ -59,7 +60,7 @@ function Detail({ type, object }: { readonly type: string; readonly object: Conf
     ...(own === undefined ? [] : [{ key: own.key, label: own.label, children: <own.show key={object.uuid} object={object} /> }]),
     { key: "related", label: "Related", children: <Related type={type} object={object} /> },
     ...(entry.origin === "compiled" || object["perms2"] === undefined ? [] : [{ key: "access", label: "Access", children: <Access key={JSON.stringify(object["perms2"])} object={object} /> }]),
-    ...(WITH_CHARTS.has(type) && (isAdministrator(identity) || identity.is_reader)
+    ...(WITH_CHARTS.has(type) && seesNumbers(identity, object.fq_name)
       ? [{ key: "traffic", label: "Traffic", children: <Suspense fallback={<Spin />}><Charts type={type} uuid={object.uuid} name={object.fq_name} /></Suspense> }]
       : []),
     ...(isAdministrator(identity)
@@ -114,6 +115,7 @@ function Actions({ type, object, isCompiled }: ActionsProps) {
           In the topology
         </Button>
       )}
+      {type === "alarm" && <DryRun rule={object} />}
       <Button icon={<ExportOutlined />} onClick={save}>Export</Button>
       {!isCompiled && mayWrite && (
         <>

@@ -10,6 +10,7 @@ import { useConsole } from "../../app/context";
 import { objectType, typeTitle } from "../../model/catalog";
 import { checkObject, type Faults, nameFault } from "../../model/check";
 import { type ConfigObject, type Document, lastName, mergePatch, pruned } from "../../model/document";
+import { DryRun } from "../monitor/DryRun";
 import { ObjectForm } from "./ObjectForm";
 import { type Place, PlaceEditor, remember, startOf } from "./PlaceEditor";
 import { PlanPreview } from "./PlanPreview";
@@ -98,6 +99,7 @@ function Editor({ type, found }: { readonly type: string; readonly found: Found 
         <span className="form-note">{isNew ? "" : typeTitle(type)}</span>
         <span className="spread" />
         <Button onClick={() => void navigate(-1)}>Cancel</Button>
+        {type === "alarm" && <DryRun rule={{ ...(pruned(document) as Document), fq_name: isNew ? [...place.parent, place.name] : found.object.fq_name }} disabled={own.size > 0} />}
         <PlanPreview operations={[operation]} disabled={isBlocked} />
         <Button type="primary" htmlType="submit" loading={isBusy} disabled={tried && isBlocked}>
           {isNew ? "Create" : "Save"}

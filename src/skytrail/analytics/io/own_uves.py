@@ -63,6 +63,8 @@ class _Follower:
     tenant: Tenant
     chosen: UveFilter
     tables: Sequence[str]
+    with_alarms: bool = False
+    """Of entities of the other tables, what alarms stand."""
     told: dict[Entity, dict[str, int]] = field(default_factory=dict[Entity, dict[str, int]])
 
 
@@ -122,7 +124,10 @@ class OwnUves:
         return json_reply(shown)
 
     async def stream(self, request: Request) -> Reply:
-        return self._streamed(request, filter_of_query(request))
+        alarms = request.query.get("alarms", "")
+        if alarms not in {"", "all"}:
+            raise HttpError(400, f"alarms={alarms[:40]} is not all")
+        return self._streamed(request, filter_of_query(request), with_alarms=bool(alarms))
 
     async def alarm_stream(self, request: Request) -> Reply:
         return self._streamed(request, replace(filter_of_query(request), parts=((ALARMS, ""),)))
@@ -187,7 +192,7 @@ class OwnUves:
         state = uve_json.flat(_EVERYTHING.part_of(held))
         return _chosen(seen(tenant, entity, state), chosen)
 
-    def _streamed(self, request: Request, chosen: UveFilter) -> Reply:
+    def _streamed(self, request: Request, chosen: UveFilter, *, with_alarms: bool = False) -> Reply:
         tenant = _sender(request)
         _check(chosen)
         wanted = tables_of(request)
@@ -197,7 +202,7 @@ class OwnUves:
         if self._streams[tenant.project] >= STREAMS_COUNT_MAX:
             raise HttpError(503, f"Your project has {STREAMS_COUNT_MAX} streams already")
         tables = [table for table in TABLES if not wanted or table in wanted]
-        follower = _Follower(tenant, chosen, tables)
+        follower = _Follower(tenant, chosen, tables, with_alarms)
         return StreamResponse(self._events(request, follower), content_type=_EVENTS)
 
     async def _events(self, request: Request, follower: _Follower) -> AsyncIterator[bytes]:
@@ -205,13 +210,15 @@ class OwnUves:
         project = follower.tenant.project
         self._streams[project] += 1
         try:
-            yield event("init", None)
             position, asked_at, told_at = -1, self._clock.now(), self._clock.now()
             while True:
                 news = None if position < 0 else self._collector.changes.after(position)
                 if news is None:
                     position = self._collector.changes.position
-                    entities = [*follower.told, *self._everything(follower)]
+                    # What the reader knew before is void.
+                    follower.told.clear()
+                    yield event("init", None)
+                    entities = list(self._everything(follower))
                 else:
                     places, position = news
                     entities = [(table, key) for table, key, _ in places]
@@ -226,6 +233,8 @@ class OwnUves:
                         told_at = now
                     if count % CHUNK_COUNT == CHUNK_COUNT - 1:
                         await asyncio.sleep(0)
+                if news is None:
+                    yield event("synced", None)
                 if now - told_at >= HEARTBEAT_S:
                     # A comment: it finds out whether anybody still reads.
                     yield b":\n\n"
@@ -238,16 +247,21 @@ class OwnUves:
                 del self._streams[project]
 
     def _everything(self, follower: _Follower) -> Iterator[Entity]:
-        for table in follower.tables:
+        for table in TABLES if follower.with_alarms else follower.tables:
             yield from self._candidates(follower.tenant, table, follower.chosen)
 
     def _updates(self, follower: _Follower, entity: Entity) -> Iterator[bytes]:
         """Yield what is news of an entity to a follower: of what is hidden from it, nothing."""
         table, key = entity
-        part = own_part(follower.tenant, follower.chosen, table)
-        if table not in follower.tables or part is None or not part.has_key(key):
+        chosen = follower.chosen
+        if table not in follower.tables:
+            if not follower.with_alarms or table not in TABLES:
+                return
+            chosen = replace(chosen, parts=((ALARMS, ""),))
+        part = own_part(follower.tenant, chosen, table)
+        if part is None or not part.has_key(key):
             return
-        shown = self._now(follower.tenant, entity, follower.chosen)
+        shown = self._now(follower.tenant, entity, chosen)
         told, name = follower.told.pop(entity, {}), f"{table}:{key}"
         if not shown:
             if told:
