@@ -60,13 +60,20 @@ class Node:
             *("--telemetry-port", str(self.telemetry), "--keep", "session=30"),
             *("--history", str(self.socket), "--log-level", "error"),
         )
+        # The tables are made when both are there, which may be after who asks first.
+        wait_until(
+            lambda: self.asked("SessionSeriesTable", ["vn"]).is_success, "the tables are there"
+        )
 
     def start_history(self):
         self.history = run("history", "--data", str(self.folder), "--socket", str(self.socket))
 
-    def query(self, fields, table="MessageTable", **members):
+    def asked(self, table, fields, **members):
         body = {"table": table, "start_time": "now-10m", "end_time": "now", "select_fields": fields}
-        reply = httpx.post(f"{self.url}/query", json={**body, **members}, timeout=PATIENCE_S)
+        return httpx.post(f"{self.url}/query", json={**body, **members}, timeout=PATIENCE_S)
+
+    def query(self, fields, table="MessageTable", **members):
+        reply = self.asked(table, fields, **members)
         assert reply.status_code == 200, reply.text
         return reply.json()["value"]
 
@@ -298,7 +305,9 @@ def test_rollups_give_what_single_rows_give(node, process):
         return node.query(columns, "SessionSeriesTable", start_time=start, where=vrouter)
 
     process.tell(sessions(0, 20), sessions(3, 10))
-    wait_until(lambda: totals("now-100m"), "the sessions are stored")
+    wait_until(
+        lambda: [row[fields[3]] for row in totals("now-6d")] == [30], "the sessions are stored"
+    )
 
     single, minutes, hours = (totals(start) for start in ("now-100m", "now-5h", "now-6d"))
     of_web = {"vn": "a:b:web"}
@@ -307,7 +316,7 @@ def test_rollups_give_what_single_rows_give(node, process):
     )
     assert minutes == hours == [{**of_web, fields[1]: 30 * 200, fields[2]: 60, fields[3]: 30}]
     bins = totals("now-5h", ["T=3600", "SUM(forward_sampled_bytes)"])
-    assert sorted(row["SUM(forward_sampled_bytes)"] for row in bins) == [2000, 4000]
+    assert [row["SUM(forward_sampled_bytes)"] for row in bins] == [2000, 4000], "oldest first"
     averages = [
         totals(start, ["vn", "AVG(reverse_sampled_bytes)"]) for start in ("now-100m", "now-6d")
     ]
@@ -378,6 +387,36 @@ def test_numbers_of_processes_and_generators_have_a_course(node, process):
     assert {table, "FlowSeriesTable", "ConfigObjectTable"} <= set(names)
     columns = httpx.get(f"{node.url}/table/{table}/schema").json()["columns"]
     assert "if_stats.in_bytes" in [each["name"] for each in columns]
+
+
+def test_attributes_are_shown_and_put_in_order_as_numbers_or_texts(node, process):
+    """Of one name both may be told: of a text that looks like a number nothing else is made."""
+    table = "StatTable.Mixed.load"
+    for number, value in enumerate((10, 9.5, "x", "7", 100, 9.5)):
+        process.tell(
+            Uve(
+                table="ObjectVMITable", key="a:b:port", struct="Mixed",
+                fields={"load": {"level": value, "number": number}},
+                statistics=[Statistic(name="load", gauges=["load"])],
+            )
+        )  # fmt: skip
+
+    def levels(*fields, **asked):
+        return [list(row.values()) for row in node.query(["load.level", *fields], table, **asked)]
+
+    wait_until(lambda: len(levels()) == 6, "the numbers are stored")
+
+    numbers, texts = {"op": 2, "name": "load.level", "value": "x"}, [["7"], ["x"]]
+    in_order = [[9.5], [9.5], [10], [100]]
+    assert levels(sort_fields=["load.level"]) == in_order + texts
+    assert levels(sort_fields=["load.level"], where=[[numbers]]) == [*in_order, ["7"]]
+    assert levels("COUNT(load)", sort_fields=["load.level"]) == [
+        [9.5, 2], [10, 1], [100, 1], ["7", 1], ["x", 1],
+    ]  # fmt: skip
+    asked = {"table": table, "select": "load.level", "name": "a:b:port"}
+    told = [row["load.level"] for row in native(node, "metrics", **asked).json()["rows"]]
+    assert sorted(map(str, told)) == ["10", "100", "7", "9.5", "9.5", "x"]
+    assert "7" in told
 
 
 def native(node, path, **query):

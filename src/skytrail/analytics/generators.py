@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 
 GRACE_S: Final = 60.0
@@ -16,7 +17,7 @@ COUNT_MAX: Final = 100_000
 
 @dataclass(slots=True)
 class Generator:
-    """One process that tells us things; times are those of the collector's clock, in seconds."""
+    """One process that tells us things; ``came_or_went`` is of the collector's monotonic clock, in seconds."""
 
     name: str
     """``Source:NodeType:Module:InstanceId``."""
@@ -25,8 +26,7 @@ class Generator:
     http_port: int = 0
     protocol: str = ""
     is_connected: bool = False
-    since: float = 0.0
-    """When it came or went."""
+    came_or_went: float = 0.0
     sessions_count: int = 0
     messages_count: int = 0
     bytes_count: int = 0
@@ -60,21 +60,39 @@ class Generators:
             known = self._by_name[name] = Generator(name)
         is_new = known.pid != pid or pid == 0
         known.address, known.pid, known.http_port = address, pid, http_port
-        known.protocol, known.is_connected, known.since = protocol, True, now
+        known.protocol, known.is_connected, known.came_or_went = protocol, True, now
         known.sessions_count += 1
         return known, is_new
+
+    def rows(self, now: float, wall: float) -> Iterator[dict[str, object]]:
+        """Yield rows for people; ``wall`` is ``now`` in seconds since 1970."""
+        for each in self:
+            since = datetime.fromtimestamp(wall - (now - each.came_or_went), UTC)
+            yield {
+                "name": each.name,
+                "address": each.address,
+                "pid": each.pid,
+                "http_port": each.http_port,
+                "protocol": each.protocol,
+                "is_connected": each.is_connected,
+                "since": since.isoformat(timespec="seconds"),
+                "sessions_count": each.sessions_count,
+                "messages_count": each.messages_count,
+                "bytes_count": each.bytes_count,
+                "dropped": each.dropped,
+            }
 
     def disconnected(self, name: str, now: float) -> None:
         known = self._by_name.get(name)
         if known is not None and known.is_connected:
-            known.is_connected, known.since = False, now
+            known.is_connected, known.came_or_went = False, now
 
     def expired(self, now: float) -> list[str]:
         """Return and drop those that were away for longer than :data:`GRACE_S`."""
         gone = [
             each.name
             for each in self._by_name.values()
-            if not each.is_connected and now - each.since > GRACE_S
+            if not each.is_connected and now - each.came_or_went > GRACE_S
         ]
         for name in gone:
             del self._by_name[name]

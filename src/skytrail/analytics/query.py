@@ -179,7 +179,7 @@ class _Translator:
         column = self._rows.column(name)
         if column.kind == "time":
             return f"toUnixTimestamp64Micro({column.expression})"
-        return column.expression
+        return column.shown or column.expression
 
     def _grouping(self, chosen: Sequence[str], expressions: Mapping[str, str]) -> list[str]:
         has_bin = any(_BIN.fullmatch(name) for name in chosen)
@@ -251,6 +251,9 @@ class _Translator:
         unknown = [name for name in fields if name not in chosen]
         if unknown:
             raise UnknownField(f"sort_fields: {unknown[0][:64]} is not among select_fields")
+        if not fields:
+            # A course over time is read from its beginning on, or its end where that is asked for.
+            fields = [name for name in chosen if _BIN.fullmatch(name)]
         if not fields:
             return ""
         direction = "DESC" if self._request.sort == _DESCENDING else "ASC"

@@ -82,9 +82,14 @@ class SingleRows:
         attribute = self._binder.bind(name)
         if wants_number:
             return Column(f"t.`numbers`[{attribute}]", "number")
-        # An attribute is a number or a text; which, each row says.
-        text = f"if(mapContains(t.`numbers`, {attribute}), toString(t.`numbers`[{attribute}]), t.`texts`[{attribute}])"
-        return Column(text, "text")
+        # An attribute is a number or a text; which, each row says. Conditions know it as text.
+        is_number = f"mapContains(t.`numbers`, {attribute})"
+        number, text = f"t.`numbers`[{attribute}]", f"t.`texts`[{attribute}]"
+        return Column(
+            f"if({is_number}, toString({number}), {text})",
+            "text",
+            shown=f"if({is_number}, {number}, {text})",
+        )
 
     def aggregate(self, function: str, name: str) -> str:
         if function == "COUNT":

@@ -50,6 +50,8 @@ class Column:
 
     expression: str
     kind: str = "text"
+    shown: str = ""
+    """SQL of what is shown of it, where that is something else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -278,7 +278,9 @@ class AnalyticsService:
     def tables(self) -> Mapping[str, TableSource]:
         """Return the tables of introspection."""
         return {
-            "generators": lambda: self.collector.generators,
+            "generators": lambda: self.collector.generators.rows(
+                self._clock.now(), self._clock.wall()
+            ),
             "exporters": self.exporters.rows,
             "uves": self._uve_rows,
             "alarms": self._alarm_rows,

@@ -107,8 +107,39 @@ def test_bins_group_by_what_is_no_aggregate():
 
     assert made.columns == ["T=", "Source", "COUNT(Source)"]
     assert made.sql.endswith(
-        " GROUP BY intDiv(toUnixTimestamp64Micro(t.`MessageTS`), 60000000) * 60000000, t.`Source` LIMIT 10000"
+        " GROUP BY intDiv(toUnixTimestamp64Micro(t.`MessageTS`), 60000000) * 60000000, t.`Source`"
+        " ORDER BY `T=` ASC LIMIT 10000"
     )
+
+
+def test_a_course_over_time_is_in_its_order_unless_another_is_wanted():
+    binned = {"select_fields": ["T=60", "Source", "COUNT(Source)"]}
+
+    orders = [
+        statement(**binned, **wanted).sql.partition(" ORDER BY ")[2]
+        for wanted in ({}, {"sort": 2}, {"sort_fields": ["COUNT(Source)"], "sort": 2})
+    ]
+
+    assert orders == [
+        "`T=` ASC LIMIT 10000",
+        "`T=` DESC LIMIT 10000",
+        "`COUNT(Source)` DESC LIMIT 10000",
+    ]
+
+
+def test_attributes_of_statistics_are_shown_as_what_they_are():
+    """A number as a number, and what is compared with text as text."""
+    made = statement(
+        table="StatTable.VrouterStats.drops",
+        select_fields=["drops.count"],
+        where=[[match("drops.count", "3", 1)]],
+    )
+
+    shown, _, where = made.sql.partition(" WHERE ")
+    number, text = "t.`numbers`[{p0:String}]", "t.`texts`[{p0:String}]"
+    assert f"if(mapContains(t.`numbers`, {{p0:String}}), {number}, {text})" in shown
+    assert "toString(" not in shown
+    assert "toString(" in where
 
 
 def test_rows_of_an_object_are_restricted_to_its_table():
