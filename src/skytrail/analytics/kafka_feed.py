@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from typing import Final
 
@@ -40,7 +40,8 @@ class KafkaFeed:
         self._node = node
         self._collector = collector
         self._alarms: deque[Message] = deque()
-        self._places: dict[UvePlace, None] = {}
+        self._places: OrderedDict[UvePlace, None] = OrderedDict()
+        """Taken from the front: a plain dict would look over all that were taken before, each time."""
         self._everything: Iterator[UvePlace] = iter(())
         """Of a round through all that holds, which places are still to be told."""
         self._is_behind = False
@@ -69,8 +70,7 @@ class KafkaFeed:
             return
         self._places.setdefault(place)
         if len(self._places) > PLACES_COUNT_MAX:
-            oldest = next(iter(self._places))
-            del self._places[oldest]
+            oldest, _ = self._places.popitem(last=False)
             if self._collector.uves.said(*oldest) is None:
                 self.lost[UVES, NO_ROOM] += 1
             else:
@@ -111,9 +111,8 @@ class KafkaFeed:
         return taken
 
     def _next_place(self) -> UvePlace | None:
-        for place in self._places:
-            del self._places[place]
-            return place
+        if self._places:
+            return self._places.popitem(last=False)[0]
         place = next(self._everything, None)
         if place is None and self._is_behind:
             self._is_behind = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -178,3 +179,18 @@ def test_entities_are_spread_by_the_hash_of_the_original(key, value):
 def test_settings_that_make_no_sense_are_refused_by_name(text, word):
     with pytest.raises(KafkaUnusable, match=f"(?i){word}"):
         settings_of_file(text.encode())
+
+
+def test_last_of_many_that_wait_cost_no_more_than_the_first(feed):
+    for number in range(100_000):
+        feed.uve(("ObjectVRouter", f"h{number}", "VrouterAgent", "g"))
+
+    def cost():
+        begin = time.process_time()
+        assert len(feed.take("uves", 2_000, NOW_US)) == 2_000
+        return time.process_time() - begin
+
+    first = cost()
+    feed.take("uves", 96_000, NOW_US)
+
+    assert cost() < 10 * first + 0.05
