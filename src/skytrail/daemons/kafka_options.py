@@ -28,7 +28,7 @@ def add_option(parser: argparse.ArgumentParser) -> None:
 
 def add_checked_option(parser: argparse.ArgumentParser) -> None:
     """Add the same for whoever passes it on: what is said is checked, and kept as it is."""
-    parser.add_argument(OPTION, type=_checked, default="", metavar=_METAVAR, help=_HELP)
+    parser.add_argument(OPTION, type=_checked, metavar=_METAVAR, help=_HELP)
 
 
 def _checked(text: str) -> str:

@@ -447,7 +447,7 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
         telemetry_port=_telemetry_port(chosen),
         sandesh_port=chosen.sandesh_port,
         devices=device_options.settings_of(chosen),
-        kafka=chosen.kafka,
+        kafka=chosen.kafka or "",
         has_history=not chosen.no_history,
         has_snmp=chosen.snmp,
         allowed_hosts=tuple(chosen.allowed_host),

@@ -24,3 +24,15 @@ def test_brokers_that_cannot_be_used_are_named(tmp_path, capsys, text):
 
     assert ended.value.code == 2
     assert text in capsys.readouterr().err
+
+
+def test_without_brokers_the_command_starts_as_before(tmp_path, monkeypatch):
+    started = []
+
+    async def note(settings):
+        started.append(settings)
+
+    monkeypatch.setattr(up, "serve", note)
+
+    assert up.main(["--data", str(tmp_path)]) == 0
+    assert [each.kafka for each in started] == [""]
