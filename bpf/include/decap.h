@@ -19,15 +19,23 @@ static __always_inline __u64 decap_flags(const struct __sk_buff *ctx, __u32 fami
 	return unlikely(ctx->protocol == bpf_htons(ETH_P_IPV6)) ? DECAP_L3_IPV4 : 0;
 }
 
-/* Before Linux 6.3 the kernel cannot be told of a change of the family, which `flags` are for. To IPv4
- * it is changed as if the packet were translated: that takes off the first bytes of the outer header,
- * and less has to be left of what is no IPv6. To IPv6 the device must find out. */
+/* Before Linux 6.3 the kernel cannot be told of a change of the family, which `flags` are for. It is
+ * changed as if the packet were translated, which takes off the first bytes of the outer header or puts
+ * some before it, and keeps what a large packet (GSO) says of its inner family (ADR 0401). Were the old
+ * one kept, the kernel would look for its header to cut large packets, and drop them. */
 static __noinline long decap_untold(struct __sk_buff *ctx, __u32 bytes, __u64 flags)
 {
+	const __u32 difference = sizeof(struct ipv6hdr) - sizeof(struct iphdr);
+
 	if (flags & DECAP_L3_IPV4) {
+		/* Before the shrinking, as less has to be left of what is no IPv6. */
 		if (bpf_skb_change_proto(ctx, bpf_htons(ETH_P_IP), 0))
 			return -1;
-		bytes -= sizeof(struct ipv6hdr) - sizeof(struct iphdr);
+		bytes -= difference;
+	} else if (ctx->protocol == bpf_htons(ETH_P_IP)) {
+		if (bpf_skb_change_proto(ctx, bpf_htons(ETH_P_IPV6), 0))
+			return -1;
+		bytes += difference;
 	}
 	return bpf_skb_adjust_room(ctx, -(__s32)bytes, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO);
 }

@@ -25,11 +25,9 @@ static __always_inline int shrink_and_deliver(struct __sk_buff *ctx, const struc
 		mirror |= arrived_copy(ctx);
 	if (likely(p->l3 != ETHERNET_BYTES) &&
 	    bpf_skb_adjust_room(ctx, -(__s32)(p->l3 - ETHERNET_BYTES), BPF_ADJ_ROOM_MAC,
-				BPF_F_ADJ_ROOM_FIXED_GSO | flags)) {
-		if (!flags || decap_untold(ctx, p->l3 - ETHERNET_BYTES, flags))
-			return drop(ctx, DROP_ENCAPSULATION);
-		is_ip = is_ip && flags & DECAP_L3_IPV4;
-	}
+				BPF_F_ADJ_ROOM_FIXED_GSO | flags) &&
+	    (!flags || decap_untold(ctx, p->l3 - ETHERNET_BYTES, flags)))
+		return drop(ctx, DROP_ENCAPSULATION);
 	frame = packet_data(ctx);
 	if (frame + ETHERNET_BYTES > packet_end(ctx))
 		return drop(ctx, DROP_TRUNCATED);
