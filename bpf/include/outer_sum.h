@@ -16,23 +16,21 @@
 /* UDP's own header, and so much that the kernel is beyond its beginning with the Ethernet header that
  * it keeps. All of it is there in every tunnel: a label and an IP header, or VXLAN's header. */
 #define OUTER_SUM_BEYOND 16
-#define UDP_LENGTH_WORD 2
-#define UDP_SUM_WORD 3
 #define IP_WORDS(header, field) (offsetof(struct header, field) / sizeof(__be32))
 #define IP_WORDS_OF(header) (sizeof(struct header) / sizeof(__be32))
 
-/* What an unfinished sum is: that of addresses, protocol and length (RFC 768), not complemented. The
- * finished one may be the same by chance, which costs time and nothing else. */
+/* Whether the sum is what an unfinished one is. The finished one may be the same by chance, which costs
+ * time and nothing else. */
 static __always_inline bool is_pseudo_sum(const __be32 *head, __u32 addresses, __u32 l4_words)
 {
-	const __be16 *udp = (const __be16 *)(head + l4_words);
-	__u64 sum = bpf_htons(IP_PROTOCOL_UDP) + udp[UDP_LENGTH_WORD];
+	const struct udphdr *udp = (const struct udphdr *)(head + l4_words);
+	__u64 sum = 0;
 	__u32 i;
 
 #pragma unroll
 	for (i = addresses; i < l4_words; i++)
 		sum += head[i];
-	return udp[UDP_SUM_WORD] == sum_halves(sum_words(sum));
+	return udp->check == udp_pseudo_sum(sum, udp);
 }
 
 /* Takes headers off and makes room for them again: the kernel forgets of an unfinished sum when what it

@@ -46,6 +46,18 @@ static __always_inline void replace_word(__be32 *at, __be32 to, __u64 *change)
 	asm volatile("" ::: "memory");
 }
 
+static __always_inline __u64 addresses_sum6(const struct ipv6hdr *ip)
+{
+	const __be32 *word = ip->saddr.in6_u.u6_addr32;
+	__u64 sum = 0;
+	int i;
+
+#pragma unroll
+	for (i = 0; i < 8; i++)
+		sum += word[i];
+	return sum;
+}
+
 /* As rewrite() for TCP and UDP whose headers are at hand. */
 static __always_inline long rewrite6(struct __sk_buff *ctx, const struct packet *p,
 				     const struct flow6 *flow, __u32 sum, __u64 flags)
@@ -54,12 +66,16 @@ static __always_inline long rewrite6(struct __sk_buff *ctx, const struct packet 
 	const __u32 ports_to = to->source_port | (__u32)to->destination_port << 16;
 	struct ipv6hdr *ip = packet_data(ctx) + (p->l3 & OFFSET_MASK);
 	__u32 *ports = packet_data(ctx) + (p->l4 & OFFSET_MASK);
+	struct udphdr *udp = (struct udphdr *)ports;
 	__u32 addresses_change, ports_change;
+	bool finished = false;
 	__u64 change = 0;
 	int i;
 
-	if ((void *)(ip + 1) > packet_end(ctx) || (void *)(ports + 1) > packet_end(ctx))
+	if ((void *)(ip + 1) > packet_end(ctx) || (void *)(udp + 1) > packet_end(ctx))
 		return REWRITE_UNUSUAL;
+	if (p->key6.protocol == IP_PROTOCOL_UDP)
+		finished = is_finished_udp(ctx, addresses_sum6(ip), udp);
 	replace_word(&ip->saddr.in6_u.u6_addr32[0], to->source, &change);
 	replace_word(&ip->daddr.in6_u.u6_addr32[0], to->destination, &change);
 #pragma unroll
@@ -70,6 +86,11 @@ static __always_inline long rewrite6(struct __sk_buff *ctx, const struct packet 
 	addresses_change = sum_words(change);
 	ports_change = *ports == ports_to ? 0 : sum_words((__u64)ports_to + (__u32)~*ports);
 	*ports = ports_to;
+	if (finished) {
+		/* All changes make up for each other in what a device summed of the packet. */
+		change_udp_sum(udp, (__u64)addresses_change + ports_change);
+		return 0;
+	}
 	if (bpf_l4_csum_replace(ctx, sum, 0, addresses_change, flags | BPF_F_PSEUDO_HDR))
 		return -1;
 	bpf_csum_update(ctx, addresses_change);

@@ -116,10 +116,11 @@ def packet(protocol: int, source: str, destination: str, segment: bytes, **field
     return frames.ipv6(source, destination, protocol, whole, **fields)
 
 
-def seen(raw: bytes) -> Seen:
+def seen(raw: bytes, *, sums: bool = True) -> Seen:
     header, segment = raw[:HEADER_BYTES], raw[HEADER_BYTES:]
     source, destination = str(IPv6Address(header[8:24])), str(IPv6Address(header[24:40]))
-    assert pseudo_sum(header[6], source, destination, segment) == 0
+    if sums:
+        assert pseudo_sum(header[6], source, destination, segment) == 0
     first, second = struct.unpack("!HH", segment[:4])
     return Seen(source, destination, (first, second), segment[8:])
 
