@@ -72,6 +72,7 @@ enum interface_options {
 	OPTION_CHECKS_ENDS = 2048, /* Underlay: tunnels come from known ends alone. */
 	OPTION_LEARNS_ADDRESSES = 4096, /* Which addresses are behind which of them is learnt, too. */
 	OPTION_FOLDS = 8192, /* Some of its flows are one for many addresses. */
+	OPTION_HOST_SIDE = 16384, /* No workload's: the host's stack is behind it. */
 };
 
 enum nexthop_kind {

@@ -63,7 +63,8 @@ struct link_service {
 	__u32 used;
 	__u32 nexthop; /* To the host; 0: in the underlay. */
 	__be16 port;
-	__u8 pad[2];
+	__u8 is_agents; /* The agent is there, whom others need too: how much is sent is limited. */
+	__u8 pad;
 };
 _Static_assert(sizeof(struct link_service) == 140, "link_service");
 

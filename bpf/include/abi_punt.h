@@ -36,6 +36,7 @@ enum punt_class {
 	PUNT_CLASS_DNS = 3,
 	PUNT_CLASS_ERROR = 4, /* ICMP errors to be told. */
 	PUNT_CLASS_MAC = 5,
+	PUNT_CLASS_SERVICE = 6, /* What reaches the agent by the host's stack. */
 	PUNT_CLASS_COUNT = 8,
 };
 

@@ -89,6 +89,7 @@ enum drop_reason {
 	DROP_MAC_LIMIT = 66,	      /* From a MAC that its interface has no place for. */
 	DROP_OUTER_SOURCE = 67,	      /* A tunnel from an address that no known tunnel ends at. */
 	DROP_PORT_SHARE = 68,	      /* The interface has its share of ports towards that far end. */
+	DROP_PUNT_RATE_SERVICE = 69,  /* Too many datagrams or connections to a service of the agent's. */
 	DROP_REASON_COUNT,
 };
 

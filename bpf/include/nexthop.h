@@ -17,6 +17,7 @@
 #include "outer6.h"
 #include "punt.h"
 #include "qos.h"
+#include "service_rate.h"
 #include "translate6.h"
 #include "uplink.h"
 
@@ -219,6 +220,9 @@ static __always_inline int fit_for_local(struct __sk_buff *ctx, const struct pac
 	if (unlikely(to->options & OPTION_RATE_RECEIVED) &&
 	    rate_exceeded(ctx, (struct packet *)p, nh->vif, RATE_RECEIVED))
 		return drop(ctx, DROP_RATE_RECEIVED);
+	if (unlikely(to->options & OPTION_HOST_SIDE) &&
+	    service_rate_exceeded(ctx, (struct packet *)p, family))
+		return drop(ctx, DROP_PUNT_RATE_SERVICE);
 	if (unlikely(exceeds_mtu(ctx, p, to->mtu)))
 		return drop_and_tell(ctx, DROP_TOO_BIG, PUNT_ICMP_TOO_BIG, to->mtu);
 	if (p->flags & PACKET_TO_GATEWAY) {

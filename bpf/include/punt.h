@@ -41,6 +41,8 @@ static __always_inline __u32 punt_cost(__u32 class)
 		return 32;
 	case PUNT_CLASS_DNS:
 		return 2;
+	case PUNT_CLASS_SERVICE:
+		return 1;
 	case PUNT_CLASS_ERROR:
 	case PUNT_CLASS_MAC:
 		return 8;
@@ -63,8 +65,8 @@ static __always_inline int punt_refusal(__u32 class)
 	}
 }
 
-/* Takes a token: how many there were, 0 if none. */
-static __always_inline __u64 punt_token(__u32 vif, __u32 class)
+/* Takes tokens: how many there were, 0 if they are too few. */
+static __always_inline __u64 punt_tokens(__u32 vif, __u32 class, __u32 count)
 {
 	const __u32 index = (vif & (VIF_COUNT_MAX - 1)) * PUNT_CLASS_COUNT + class;
 	struct punt_bucket *bucket = bpf_map_lookup_elem(&punt_buckets, &index);
@@ -81,15 +83,15 @@ static __always_inline __u64 punt_token(__u32 vif, __u32 class)
 	}
 	if (tokens > limits.punt_tokens_max)
 		tokens = limits.punt_tokens_max;
-	bucket->tokens = tokens ? tokens - 1 : 0;
-	return tokens;
+	bucket->tokens = tokens >= count ? tokens - count : tokens;
+	return tokens >= count ? tokens : 0;
 }
 
 /* DROP_NONE when the agent will see the frame. */
 VERIFIED_ONCE int punt_frame(struct __sk_buff *ctx, __u32 reason, __u32 argument)
 {
 	const __u32 class = punt_class(reason);
-	const __u64 tokens = punt_token(get_vif(ctx), class);
+	const __u64 tokens = punt_tokens(get_vif(ctx), class, 1);
 	struct punt_event *event;
 	__u32 bytes = ctx->len;
 	__u64 *count;

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import time
+from collections import Counter
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
@@ -48,6 +51,7 @@ SIDE = str(host_side_address6(VIF))
 HOST = replace(
     interface_row(HOST_VIF, HOST_IFINDEX, GATEWAY_MAC, egress=DENY, antispoof=False),
     vrf_id=HOST_VRF,
+    is_host_side=True,
 )
 SERVICE = LinkServiceRow(IPv6Address(METADATA), PORT, (HOST_ADDRESS6,), TO_PORT, HOST_NEXTHOP)
 
@@ -145,3 +149,58 @@ def test_a_service_taken_away_is_no_longer_answered_through(served: Box) -> None
 
 def test_rows_come_back_as_they_went(served: Box) -> None:
     assert served.datapath.dump(LinkServiceRow) == [SERVICE]
+
+
+TOKENS, TOKEN_S = 256, 0.001
+SERVICE_CLASS = 6
+
+
+def passing(box: Box, frame: bytes, tokens: int, *, gso_size: int = 0) -> tuple[int, int]:
+    """How many of 100 frames pass for so many tokens, and how many more were gained meanwhile."""
+    bucket = struct.pack("=I", VIF * 8 + SERVICE_CLASS)
+    before = box.datapath.drop_counts()
+    began_ns = time.monotonic_ns()
+    box.datapath._maps["punt_buckets"].update(bucket, struct.pack("=QQ", began_ns, tokens))
+    box.run_only("workload_ingress", [frame] * 100, gso_size=gso_size)
+    gained = int((time.monotonic_ns() - began_ns) / 1e9 / TOKEN_S) + 1
+    drops = Counter(box.datapath.drop_counts()) - Counter(before)
+    assert drops.keys() <= {"PUNT_RATE_SERVICE"}
+    return 100 - drops.total(), gained
+
+
+def to_service(segment: bytes, protocol: int) -> bytes:
+    raw = packet(protocol, LINK_LOCAL, METADATA, segment)
+    return frames.ethernet(GATEWAY_MAC.packed, MAC.packed, 0x86DD, raw)
+
+
+@pytest.mark.parametrize("protocol", [frames.TCP, frames.UDP])
+def test_an_interface_asks_the_agent_no_more_than_its_rate(served: Box, protocol: int) -> None:
+    """Datagrams and openings of connections; the host's own services judge for themselves."""
+    segment = frames.udp(4000, PORT, b"hi")
+    if protocol == frames.TCP:
+        segment = frames.tcp(4000, PORT, flags=frames.SYN)
+    frame = to_service(segment, protocol)
+    assert passing(served, frame, 0)[0] == 100
+    served.apply(replace(SERVICE, is_agents=True))
+
+    passed, gained = passing(served, frame, 10)
+
+    assert 10 <= passed <= 10 + gained
+    assert passed < 100
+
+
+def test_an_open_connection_to_the_agent_goes_on_at_any_rate(served: Box) -> None:
+    served.apply(replace(SERVICE, is_agents=True))
+    ask(served)
+
+    assert passing(served, to_service(frames.tcp(4000, PORT), frames.TCP), 0)[0] == 100
+
+
+def test_datagrams_of_one_segmented_frame_count_each(served: Box) -> None:
+    served.apply(replace(SERVICE, is_agents=True))
+    frame = to_service(frames.udp(4000, PORT, bytes(1200)), frames.UDP)
+    segments_count = -(-len(frame) // 20)
+
+    passed, gained = passing(served, frame, 3 * segments_count, gso_size=20)
+
+    assert 3 <= passed <= 3 + gained / segments_count + 1

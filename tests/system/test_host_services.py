@@ -300,6 +300,66 @@ def test_servers_are_asked_by_the_host_over_either_ip_version(lab, relayed, even
             assert (seen[0], seen[2]) == (source, "300000")
 
 
+UDP_ECHO = """
+import socket, sys
+end = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+end.bind(("::", int(sys.argv[1])))
+print("ready", flush=True)
+while True:
+    data, peer = end.recvfrom(65536)
+    end.sendto(data, peer)
+"""
+UDP_FLOOD = """
+import socket, sys
+info = socket.getaddrinfo(sys.argv[1], int(sys.argv[2]), type=socket.SOCK_DGRAM)[0]
+end = socket.socket(info[0], socket.SOCK_DGRAM)
+end.connect(info[4])
+print("ready", flush=True)
+while True:
+    try:
+        end.send(b"flood")
+    except OSError:
+        pass
+"""
+UDP_CLIENT = """
+import socket, sys
+info = socket.getaddrinfo(sys.argv[1], int(sys.argv[2]), type=socket.SOCK_DGRAM)[0]
+answers = 0
+for number in range(int(sys.argv[3])):
+    with socket.socket(info[0], socket.SOCK_DGRAM) as end:
+        end.connect(info[4])
+        end.settimeout(5)
+        end.send(b"hi")
+        try:
+            answers += end.recv(64) == b"hi"
+        except (TimeoutError, ConnectionRefusedError):
+            pass
+print(answers)
+"""
+
+
+def answers_of(lab, name, at, count):
+    command = ["python3", "-c", UDP_CLIENT, f"{at}%{link_of(lab, name)}", "5000", str(count)]
+    done = subprocess.run(lab.command_in(name, command), check=True, capture_output=True, text=True)
+    return int(done.stdout)
+
+
+def test_a_flood_of_datagrams_to_a_relay_leaves_another_s_answered(
+    lab, relayed, eventually, drop_growth
+):
+    """All workloads of a host share the relay's socket."""
+    at = "fe80::a9fe:a908"
+    refused, others = drop_growth("red"), drop_growth("blue")
+    with running(lab, control(lab), UDP_ECHO, 9000):
+        eventually(lambda: answers_of(lab, "blue", at, 1), f"{at} answers")
+        with running(lab, "red", UDP_FLOOD, f"{at}%{link_of(lab, 'red')}", 5000):
+            eventually(lambda: refused().get("PUNT_RATE_SERVICE", 0) > SYNS, "the flood is limited")
+            answers_count = answers_of(lab, "blue", at, 20)
+
+    assert answers_count == 20
+    assert "PUNT_RATE_SERVICE" not in others()
+
+
 def test_a_network_with_fabric_snat_reaches_the_underlay_by_its_host(lab):
     where = next(node for node in lab.plan.controllers if node.name == control(lab))
     hosts = {node.name: str(node.address) for node in lab.plan.hosts}

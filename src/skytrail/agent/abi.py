@@ -118,6 +118,7 @@ class DropReason(enum.IntEnum):
     MAC_LIMIT = 66
     OUTER_SOURCE = 67
     PORT_SHARE = 68
+    PUNT_RATE_SERVICE = 69
 
 
 class PuntReason(enum.IntEnum):
@@ -211,6 +212,7 @@ class InterfaceOptions(enum.IntEnum):
     CHECKS_ENDS = 2048
     LEARNS_ADDRESSES = 4096
     FOLDS = 8192
+    HOST_SIDE = 16384
 
 
 class FlowFlags(enum.IntEnum):
@@ -729,6 +731,7 @@ class LinkService(NamedTuple):
     used: int
     nexthop: int
     port: bytes
+    is_agents: int
 
     def pack(self) -> bytes:
         return LINK_SERVICE_LAYOUT.pack(*self)
@@ -738,7 +741,7 @@ class LinkService(NamedTuple):
         return cls._make(LINK_SERVICE_LAYOUT.unpack(raw))
 
 
-LINK_SERVICE_LAYOUT = struct.Struct("=128sII2s2x")
+LINK_SERVICE_LAYOUT = struct.Struct("=128sII2sB1x")
 
 
 class PortPool(NamedTuple):

@@ -140,6 +140,7 @@ def fabric_rows(inputs: FabricInputs, underlay: Underlay, tables: InUse) -> Iter
             policy_ingress=NOBODY_MAY,
             identity=IdentityId(0),
             antispoof=False,
+            is_host_side=True,
         )
         to_host = nexthops.interface(HOST_VIF_NAME, vif_id, layer2=False)
     for service in inputs.config.services:
@@ -205,7 +206,8 @@ def _service_row(
             return None
         port = host.metadata_port6 if service.is_metadata else port
     own = own_address(service.address, own4)
-    return LinkServiceRow(*service.place, (own,), port, to_host) if port else None
+    is_agents = service.is_metadata or is_relayed
+    return LinkServiceRow(*service.place, (own,), port, to_host, is_agents) if port else None
 
 
 def remote_of(targets: Iterable[IpAddress], own: IPv4Address) -> tuple[IPv4Address, ...]:

@@ -159,6 +159,8 @@ class InterfaceRow:
     """What comes from others than these is dropped."""
     checks_ends: bool = False
     """Underlay: only what comes from the address of a :class:`TunnelEndRow` leaves a tunnel."""
+    is_host_side: bool = False
+    """No workload's: the host's stack is behind it."""
     learns_addresses: bool = False
     """Which addresses are behind it is learnt from ARP and neighbour discovery: a route with another
     MAC than its own leads to who has that."""
@@ -451,6 +453,8 @@ class LinkServiceRow:
     to_port: int
     nexthop_id: NextHopId = NextHopId(0)
     """INTERFACE: the host itself is behind it, and answers there; 0: it is in the underlay."""
+    is_agents: bool = False
+    """The agent answers there: each interface has a rate."""
 
     @property
     def key(self) -> tuple[IpAddress, int]:

@@ -282,20 +282,23 @@ SIDE6 = HostSide(7, 1500, 8097, 8098, has_ipv6=True)
 
 
 @pytest.mark.parametrize(
-    ("service", "to_port"),
+    ("service", "to_port", "is_agents"),
     [
-        ({"name": "metadata", "targets": ["203.0.113.9"]}, 8098),
-        ({"name": "Metadata6", "targets": ["2001:db8::9"]}, 8098),
-        ({"targets": ["::1"]}, 9000),
-        ({"targets": ["127.0.0.1"]}, 9000),
+        ({"name": "metadata", "targets": ["203.0.113.9"]}, 8098, True),
+        ({"name": "Metadata6", "targets": ["2001:db8::9"]}, 8098, True),
+        ({"targets": ["::1"]}, 9000, False),
+        ({"targets": ["127.0.0.1"]}, 9000, False),
     ],
 )
-def test_services_at_ipv6_addresses_are_the_host_s(service, to_port):
+def test_services_at_ipv6_addresses_are_the_host_s(service, to_port, is_agents):
+    """How much may be sent is limited where the agent serves."""
     made = rows_with_side(side=SIDE6, address="fe80::a9fe:a9fe", **service)
 
     (row,) = [each for each in made if isinstance(each, LinkServiceRow)]
     assert (row.targets, row.to_port) == ((HOST_ADDRESS6,), to_port)
     assert row.nexthop_id
+    assert row.is_agents is is_agents
+    assert any(each.is_host_side for each in made if isinstance(each, InterfaceRow))
 
 
 @pytest.mark.parametrize(

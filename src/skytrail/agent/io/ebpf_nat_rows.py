@@ -114,6 +114,7 @@ def link_service_entry(row: LinkServiceRow) -> Entry:
         used=len(row.targets),
         nexthop=row.nexthop_id,
         port=row.to_port.to_bytes(2, "big"),
+        is_agents=int(row.is_agents),
     )
     return key.pack(), value.pack()
 
@@ -132,6 +133,7 @@ def link_service_row(key: bytes, raw: bytes) -> LinkServiceRow:
         ),
         to_port=int.from_bytes(value.port, "big"),
         nexthop_id=NextHopId(value.nexthop),
+        is_agents=bool(value.is_agents),
     )
 
 

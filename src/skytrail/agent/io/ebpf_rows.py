@@ -135,7 +135,8 @@ def interface_entry(row: InterfaceRow) -> Entry:
         | (abi.InterfaceOptions.LEARNS if row.learns else 0)
         | (abi.InterfaceOptions.MACS_FULL if row.macs_full else 0)
         | (abi.InterfaceOptions.CHECKS_ENDS if row.checks_ends else 0)
-        | (abi.InterfaceOptions.LEARNS_ADDRESSES if row.learns_addresses else 0),
+        | (abi.InterfaceOptions.LEARNS_ADDRESSES if row.learns_addresses else 0)
+        | (abi.InterfaceOptions.HOST_SIDE if row.is_host_side else 0),
     )
     return u32(row.vif_id), value.pack()
 
@@ -188,6 +189,7 @@ def interface_row(vif_id: int, raw: bytes) -> InterfaceRow:
         macs_full=bool(value.options & abi.InterfaceOptions.MACS_FULL),
         checks_ends=bool(value.options & abi.InterfaceOptions.CHECKS_ENDS),
         learns_addresses=bool(value.options & abi.InterfaceOptions.LEARNS_ADDRESSES),
+        is_host_side=bool(value.options & abi.InterfaceOptions.HOST_SIDE),
     )
 
 
