@@ -123,8 +123,8 @@ def test_flows_of_softflowd_are_found(node, capture, tmp_path, version):
     fields = ["flow.sip", "flow.dip", "flow.sport", "flow.dport", "flow.protocol", "flow.packets"]
     wait_until(lambda: flows(node, "IPFIX", *fields), "it is stored")
     assert flows(node, "IPFIX", *fields)[0] == {
-        "name": "127.0.0.1", "flow.sip": "192.0.2.1", "flow.dip": "192.0.2.2", "flow.sport": "50000",
-        "flow.dport": "6635", "flow.protocol": "17", "flow.packets": "9",
+        "name": "127.0.0.1", "flow.sip": "192.0.2.1", "flow.dip": "192.0.2.2", "flow.sport": 50000,
+        "flow.dport": 6635, "flow.protocol": 17, "flow.packets": 9,
     }  # fmt: skip
 
 
@@ -155,7 +155,7 @@ def test_samples_of_pmacct_tell_the_flow_inside_the_tunnel(node, capture, tmp_pa
     assert node.exporter("sflow")["dropped"] == {}
     assert flows(node, "SFLOW", *fields)[0] == {
         "name": "127.0.0.1", "flow.sip": "192.0.2.1", "flow.inner_sip": "10.1.0.3",
-        "flow.inner_dport": "53", "flow.network_id": "299776",
+        "flow.inner_dport": 53, "flow.network_id": 299776,
     }  # fmt: skip
 
 
@@ -370,7 +370,7 @@ def test_overlay_to_underlay_table_tells_which_switches_saw_a_flow(fabric):
     rows = [row for row in found() if row["u_prouter"] in SWITCHES]
     assert [row["u_prouter"] for row in rows] == list(SWITCHES)
     assert rows[2] == {
-        "u_prouter": "127.0.0.13", "u_pifindex": "9", "u_sip": "192.0.2.1", "u_dport": "6635",
+        "u_prouter": "127.0.0.13", "u_pifindex": 9, "u_sip": "192.0.2.1", "u_dport": 6635,
         "u_flowtype": "SFLOW",
     }  # fmt: skip
     nobody = [[{"name": "o_sip", "value": "10.9.9.9"}]]
