@@ -73,6 +73,8 @@ class Rollup:
     keep_hours: int
     over: Rollup | None = None
     """The finer rollup it is made from."""
+    by_hour: bool = False
+    """Whether rows of an hour lie together: questions about a part of a day then read that part alone."""
 
     def table(self) -> StoredTable:
         """Return the table that holds it. All dimensions are in its order: rows that agree in it become one."""
@@ -83,6 +85,7 @@ class Rollup:
             for name, each in self.measures.items()
         }
         order = (*self.dimensions[:2], "T", *self.dimensions[2:])
+        order = ("toStartOfHour(T)", *order) if self.by_hour else order
         return StoredTable(self.name, columns, "T", order, self.keep_hours, "AggregatingMergeTree")
 
     def fill_statement(self) -> str:
@@ -238,7 +241,9 @@ _SESSION_MEASURES: Final = {
     "sample_count": Measure("sum", "toUInt64(round(t.`sample_weight`))", "UInt64"),
     RECORDS: Measure("sum", "toUInt64(1)", "UInt64"),
 }
-SESSION_1M: Final = Rollup("session_1m", SESSION, 60, _SESSION_DIMENSIONS, _SESSION_MEASURES, 168)
+SESSION_1M: Final = Rollup(
+    "session_1m", SESSION, 60, _SESSION_DIMENSIONS, _SESSION_MEASURES, 168, by_hour=True
+)
 SESSION_1H: Final = Rollup(
     "session_1h", SESSION, 3600, _SESSION_DIMENSIONS, _SESSION_MEASURES, 2160, SESSION_1M
 )
