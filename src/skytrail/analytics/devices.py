@@ -86,6 +86,8 @@ class Devices:
         ):
             if count:
                 self.exporters.drop(exporter, reason, count)
+        # A template is a few bytes and as much work as a record.
+        exporter.bucket.charge(told.refused_count)
         for record in told.records:
             self._keep(row_of_record(record, exporter, now_us), exporter)
 

@@ -24,6 +24,8 @@ PER_S: Final = 2_000
 """Pieces of datagrams of one device; twice as many at once."""
 ALL_PER_S: Final = 4_000
 """Of all devices: what reading these costs leaves the node time for everybody else."""
+QUIET_PER_S: Final = 1_000
+"""Beside that, of devices that send less than their part: those that flood leave them room."""
 PIECE_BYTES: Final = 512
 """A datagram counts once for each of these that it begins: what it costs grows with its length."""
 EXPORTERS_COUNT_MAX: Final = 4_096
@@ -62,6 +64,10 @@ class Bucket:
         self.left -= count
         return True
 
+    def charge(self, count: int) -> None:
+        """Take what turned out to be more work than it seemed; a pause makes up for a second of it at most."""
+        self.left = max(-self.per_s, self.left - count)
+
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Exporter:
@@ -95,6 +101,7 @@ class Exporters:
         self._routers: Mapping[str, str] = {}
         self._by_place: dict[tuple[str, str], Exporter] = {}
         self._all: Bucket | None = None
+        self._quiet: Bucket | None = None
         self.dropped = dropped if dropped is not None else Counter[str]()
         """What was not taken, by reason, of all; devices have their own."""
         self.refused: Counter[str] = Counter()
@@ -150,10 +157,15 @@ class Exporters:
         if found is None:
             return None
         self.note(found, size, now)
-        if self._all is None:
+        if self._all is None or self._quiet is None:
             self._all = Bucket(ALL_PER_S, 2 * ALL_PER_S, now)
+            self._quiet = Bucket(QUIET_PER_S, 2 * QUIET_PER_S, now)
         count = max(1, -(-size // PIECE_BYTES))
-        if not (found.bucket.take(now, count) and self._all.take(now, count)):
+        is_taken = found.bucket.take(now, count) and (
+            self._all.take(now, count)
+            or (found.bucket.left >= found.bucket.per_s and self._quiet.take(now, count))
+        )
+        if not is_taken:
             self.drop(found, SHED)
             return None
         return found

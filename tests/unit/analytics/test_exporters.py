@@ -71,6 +71,29 @@ def test_flood_of_one_device_is_shed_and_leaves_others_room():
     assert admitted(exporters, "127.0.0.1", 10 * PER_S, now=0.5) == PER_S / 2
 
 
+def test_quiet_device_is_heard_while_others_flood_by_several_protocols():
+    exporters = Exporters()
+    heard = 0
+    for tenth in range(100):
+        now = tenth / 10
+        for protocol in ("sflow", "syslog", "ipfix"):
+            for _ in range(500):
+                exporters.admit(protocol, "127.0.0.9", PIECE_BYTES, now)
+        heard += admitted(exporters, "127.0.0.7", now=now)
+
+    assert heard == 100
+
+
+def test_work_that_is_charged_afterwards_is_paid_by_the_device_itself():
+    exporters = Exporters()
+    device = exporters.known("ipfix", "127.0.0.9", 0.0)
+    device.bucket.charge(1_000_000)
+
+    assert admitted(exporters, "127.0.0.7")
+    assert exporters.admit("ipfix", "127.0.0.9", 100, 0.9) is None
+    assert exporters.admit("ipfix", "127.0.0.9", 100, 1.1) is not None
+
+
 def test_long_datagrams_count_by_their_length():
     exporters = Exporters()
 

@@ -23,14 +23,15 @@ import structlog
 
 from skytrail.analytics.devices import IPFIX, SFLOW, SYSLOG, Devices
 from skytrail.analytics.exporters import DeviceSettings, Exporter, canonical
+from skytrail.analytics.io.spread_sockets import bound_sockets
 from skytrail.runtime.clock import Clock
 from skytrail.runtime.metrics import Sample
 from skytrail.runtime.mutual_tls import HANDSHAKE_S, MutualTls
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.syslog import SyslogFramer
 
-RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
-"""Of each UDP port; the kernel gives as much as ``net.core.rmem_max`` allows."""
+RECEIVE_BUFFER_BYTES: Final = 1024 * 1024
+"""Of each socket of a UDP port; the kernel gives as much as ``net.core.rmem_max`` allows."""
 CONNECTIONS_COUNT_MAX: Final = 1024
 IDLE_S: Final = 3600.0
 """A silent connection ends; its device connects again."""
@@ -52,7 +53,7 @@ class DevicePorts:
         self._clock = clock
         self._tls = tls
         self._log = structlog.get_logger("skytrail.analytics.devices")
-        self._datagram_sockets: dict[str, socket.socket] = {}
+        self._datagram_sockets: dict[str, list[socket.socket]] = {}
         self._connections_count = 0
 
     async def open(self, settings: DeviceSettings, stack: AsyncExitStack) -> dict[str, int]:
@@ -64,8 +65,11 @@ class DevicePorts:
             (IPFIX, settings.ipfix_port, self._devices.ipfix),
         ):
             if port:
-                transport = await self._listen_datagrams(protocol, settings.listen, port, take)
-                stack.callback(transport.close)
+                bound = bound_sockets(settings.listen, port, RECEIVE_BUFFER_BYTES)
+                self._datagram_sockets[protocol] = bound
+                for each in bound:
+                    transport = await self._listen_datagrams(protocol, each, take)
+                    stack.callback(transport.close)
                 ports[protocol] = port
         for name, port in (
             ("syslog", settings.syslog_port),
@@ -78,22 +82,12 @@ class DevicePorts:
         return ports
 
     async def _listen_datagrams(
-        self, protocol: str, address: str, port: int, take: Take
+        self, protocol: str, bound: socket.socket, take: Take
     ) -> asyncio.DatagramTransport:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        bound = socket.socket(family, socket.SOCK_DGRAM)
-        try:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-            bound.setblocking(False)
-            bound.bind((address, port))
-            loop = asyncio.get_running_loop()
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: _Datagrams(self, protocol, take), sock=bound
-            )
-        except OSError:
-            bound.close()
-            raise
-        self._datagram_sockets[protocol] = bound
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(
+            lambda: _Datagrams(self, protocol, take), sock=bound
+        )
         return transport
 
     async def _listen_syslog(self, address: str, port: int, *, is_tls: bool) -> asyncio.Server:
@@ -118,11 +112,9 @@ class DevicePorts:
     def samples(self) -> Iterator[Sample]:
         """Yield what the kernel had no room for."""
         for protocol, bound in self._datagram_sockets.items():
-            if bound.fileno() >= 0:
-                told = bound.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
-                lost = _MEMINFO.unpack(told)[_MEMINFO_DROPS]
-                labels = {"protocol": protocol}
-                yield Sample("skytrail_analytics_datagrams_lost_total", lost, labels)
+            lost = sum(map(_lost, bound))
+            labels = {"protocol": protocol}
+            yield Sample("skytrail_analytics_datagrams_lost_total", lost, labels)
 
     def _wall_us(self) -> int:
         return round(self._clock.wall() * 1e6)
@@ -183,6 +175,14 @@ class DevicePorts:
     def _message(self, exporter: Exporter, port: int, message: bytes) -> None:
         self._devices.exporters.note(exporter, len(message), self._clock.now())
         self._devices.syslog(exporter, port, message, self._wall_us())
+
+
+def _lost(bound: socket.socket) -> int:
+    """Return how many datagrams found no room in a socket."""
+    if bound.fileno() < 0:
+        return 0
+    told = bound.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+    return int(_MEMINFO.unpack(told)[_MEMINFO_DROPS])
 
 
 class _Datagrams(asyncio.DatagramProtocol):
