@@ -61,10 +61,12 @@ class SessionFollower:
         is_begin = records["kind"] == SessionKind.BEGIN
         begins = _beginnings_before(records, is_begin)
         identities = np.where(is_begin, records["identity"], 0)
-        is_here = begins >= 0
+        # A place has one session at a time: what has begun there since ends what was known of it.
+        is_replaced = begins >= 0
+        is_here = is_replaced & (records["created_ns"][begins] == records["created_ns"])
         identities[is_here] = records["identity"][begins[is_here]]
         pairs = np.minimum(records["pair"], len(self._created) - 1)
-        is_known = ~is_begin & ~is_here & (self._created[pairs] == records["created_ns"])
+        is_known = ~is_begin & ~is_replaced & (self._created[pairs] == records["created_ns"])
         identities[is_known] = self._identity[pairs[is_known]]
         counted = np.flatnonzero(~is_here & ~is_known)
         logged_by = self._logged_by(records, counted, is_begin, desired)
@@ -143,16 +145,11 @@ class SessionFollower:
 
 
 def _beginnings_before(records: Array, is_begin: Array) -> Array:
-    """Return for each end the place of its beginning in the same batch, else -1."""
+    """Return for each end which session began last at its place before it in the batch, else -1."""
     order = np.argsort(records["pair"], kind="stable")
     places = np.where(is_begin[order], np.arange(len(order)), -1)
     latest = np.maximum.accumulate(places)
     begins = np.full(len(order), -1, np.int64)
     begins[order] = np.where(latest >= 0, order[latest], -1)
-    is_same = (
-        ~is_begin
-        & (begins >= 0)
-        & (records["pair"][begins] == records["pair"])
-        & (records["created_ns"][begins] == records["created_ns"])
-    )
+    is_same = ~is_begin & (begins >= 0) & (records["pair"][begins] == records["pair"])
     return np.where(is_same, begins, -1)

@@ -188,6 +188,25 @@ def test_batches_give_the_rows_of_events_one_by_one(world, batches, monotonic_ns
     assert told.take() == expected
 
 
+def test_what_is_known_of_a_session_ends_with_the_next_one_of_its_place(world):
+    """Whether that began in the same batch, or in one before."""
+    begins, ends = (
+        [world.event(80, kind=kind, pair=3, created_ns=each) for each in (1, 2)]
+        for kind in (SessionKind.BEGIN, SessionKind.END)
+    )
+    ends = [dataclasses.replace(each, identity=IdentityId(0)) for each in ends]
+    at_once, one_by_one = Told(world), Told(world)
+
+    for batch in ([begins[0]], [begins[1], ends[0], ends[1]]):
+        at_once.note(batch)
+    for event in (*begins, *ends):
+        one_by_one.note([event])
+
+    rows = at_once.take()
+    assert ["remote_vn" in each for each in rows] == [False, True]
+    assert rows == one_by_one.take()
+
+
 def test_session_that_came_in_has_its_ends_the_other_way_round(world):
     told = Told(world)
     told.note(ended(world, is_opened_here=False, drop_reason="POLICY"))
