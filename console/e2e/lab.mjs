@@ -171,6 +171,44 @@ async function seeingTrafficWithItsChanges() {
   await traffic.getByText(/^in /).waitFor();
 }
 
+async function buildingTheExample() {
+  await open("/guide");
+  await heading("First steps").waitFor();
+  await page.getByRole("button", { name: "Preview" }).click();
+  const plan = page.getByRole("dialog", { name: "What this would change" });
+  await plan.getByText("Reachability").waitFor();
+  await plan.getByRole("button", { name: "Close" }).click();
+  await page.getByRole("button", { name: "Build it" }).click();
+  await page.getByRole("button", { name: "Take it away again" }).waitFor();
+  await axe("the example, built");
+}
+
+async function watchingItsWorkloadsReachEachOther() {
+  await open("/guide");
+  await picture("guide");
+  await page.getByRole("link", { name: "Topology", exact: true }).last().click();
+  await heading("Topology").waitFor();
+  await page.getByRole("button", { name: /^Policy front-back [\d.]+ k?B between back and front/ }).press("Enter");
+  const side = page.getByRole("complementary", { name: "Chosen" });
+  await side.getByText(/front → back: [1-9]\d* passed, [1-9]\d* denied/).waitFor();
+  await picture("guide-traffic");
+  await open("/trace?from=default-domain:red:web1&to=default-domain:red:app&protocol=tcp&port=80");
+  await page.getByRole("button", { name: "Send a probe" }).click();
+  await page.getByText(/^The probe was delivered at red › app on .*compute2, as the tables say\.$/).waitFor();
+  await open("/trace?from=default-domain:red:web1&to=default-domain:red:app&protocol=tcp&port=23");
+  await page.getByRole("button", { name: "Send a probe" }).click();
+  await page.getByText(/^The probe was dropped at red › web1 on .*compute1: POLICY, as the tables say\.$/).waitFor();
+}
+
+async function takingTheExampleAway() {
+  await open("/guide");
+  await page.getByRole("button", { name: "Take it away again" }).click();
+  await page.getByRole("button", { name: "Delete", exact: true }).click();
+  await page.getByText("Taken away", { exact: true }).waitFor();
+  const left = await api("GET", "/api/v1/virtual-machine");
+  check(left.json.items.length === 0, `machines are left: ${JSON.stringify(left.json.items)}`);
+}
+
 async function beingWatchedByNobody() {
   check(outside.length === 0, `requests to others: ${outside.join(", ")}`);
   check(errors.length === 0, errors.join("\n"));
@@ -180,7 +218,7 @@ const JOURNEYS = {
   findingADeniedFlowAndAllowingIt, allowingWhatASecurityGroupRefuses, allowingByTagsWhatTheirPolicyRefuses, seeingHowMuchGoesBetweenWhom, seeingTrafficWithItsChanges,
   seeingWhatTheControlNodeHolds, followingARouteToItsPort, seeingHowAHostFares, askingForStatistics, seeingChangesAsTheyCome, tryingARuleAndReadingItsAlarm,
   sendingAProbe, seeingTheOverlayWithItsTraffic, seeingTheUnderlayAndAWayThroughIt,
-  beingWatchedByNobody,
+  buildingTheExample, watchingItsWorkloadsReachEachOther, takingTheExampleAway, beingWatchedByNobody,
 };
 
 await go(JOURNEYS);

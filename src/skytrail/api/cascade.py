@@ -33,7 +33,7 @@ def _delete(change: Change, record: Record, links: Links, visited: set[str]) -> 
     visited.add(record.uuid)
     if len(visited) > CASCADE_COUNT_MAX:
         raise Unacceptable(409, f"The cascade reaches over {CASCADE_COUNT_MAX} objects")
-    for kind in sorted(change.view.child_types(record.uuid)):
+    for kind in sorted(change.view.child_types(record.uuid), key=_child_order):
         derived = change.schema.is_derived_child(record.type_name, kind)
         for uuid in list(change.view.child_uuids(record.uuid, kind)):
             child = change.view.get(uuid)
@@ -54,6 +54,11 @@ def _delete(change: Change, record: Record, links: Links, visited: set[str]) -> 
             name = ":".join(current.fq_name)
             text = f"{current.type_name} {name} cannot go along: {refusal.text}"
             raise Unacceptable(refusal.status, text) from None
+
+
+def _child_order(kind: str) -> tuple[bool, str]:
+    """Order children: an IPAM goes when the networks whose addresses it gives are gone."""
+    return kind == "network-ipam", kind
 
 
 def _release(

@@ -328,3 +328,32 @@ def test_pointers_of_a_transaction_lead_into_the_operation(api) -> None:
     reply = api.call("POST", "/api/v1/transaction", {"operations": operations})
 
     assert pointers(reply) == ["/operations/0/object/mtuu"]
+
+
+def test_a_cascade_takes_a_project_whose_own_ipam_gives_addresses_in_use(api) -> None:
+    home = ["default-domain", "red"]
+    subnet = {"subnet": {"ip_prefix": "10.1.1.0", "ip_prefix_len": 24}}
+    net, port = [*home, "net"], [*home, "port"]
+    for kind, body in (
+        ("project", {"fq_name": home, "parent_type": "domain"}),
+        ("network-ipam", {"fq_name": [*home, "ipam"], "parent_type": "project"}),
+        ("virtual-network", {
+            "fq_name": net, "parent_type": "project",
+            "network_ipam_refs": [{"to": [*home, "ipam"], "attr": {"ipam_subnets": [subnet]}}],
+        }),
+        ("virtual-machine-interface", {
+            "fq_name": port, "parent_type": "project", "virtual_network_refs": [{"to": net}],
+        }),
+        ("instance-ip", {
+            "fq_name": ["address"], "virtual_network_refs": [{"to": net}],
+            "virtual_machine_interface_refs": [{"to": port}],
+        }),
+    ):  # fmt: skip
+        reply = api.call("POST", f"/api/v1/{kind}", body)
+        assert reply.status == 201, reply.text
+    project = api.call("GET", "/api/v1/project/by-name/default-domain:red").json["uuid"]
+
+    reply = api.call("DELETE", f"/api/v1/project/{project}?cascade=true")
+
+    assert reply.status in {200, 204}, reply.text
+    assert api.call("GET", "/api/v1/instance-ip").json["items"] == []

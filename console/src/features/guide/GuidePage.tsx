@@ -12,7 +12,7 @@ import { useConsole } from "../../app/context";
 import { typeTitle } from "../../model/catalog";
 import { type ConfigObject, isDocument, isList, lastName } from "../../model/document";
 import { PlanPreview } from "../objects/PlanPreview";
-import { MARK, partsOf, TENANTS } from "./example";
+import { MACHINES, MARK, partsOf, TENANTS } from "./example";
 
 const PARTS = partsOf();
 const OPERATIONS = PARTS.flatMap((part) => part.operations);
@@ -26,6 +26,11 @@ export function GuidePage() {
   const projects = useQuery({
     queryKey: ["list", "project", "guide"],
     queryFn: () => list("project", { filter: [`name:in:${TENANTS.join(",")}`], fields: ["annotations"] }),
+    retry: false,
+  });
+  const machines = useQuery({
+    queryKey: ["list", "virtual-machine", "guide"],
+    queryFn: () => list("virtual-machine", { filter: [`name:in:${MACHINES.join(",")}`], fields: [] }),
     retry: false,
   });
   const there = projects.data?.items ?? [];
@@ -45,7 +50,10 @@ export function GuidePage() {
       setIsBusy(false);
     }
   };
-  const remove = there.map((each): Operation => ({ op: "delete", type: "project", uuid: each.uuid, cascade: true }));
+  const remove = [
+    ...there.map((each): Operation => ({ op: "delete", type: "project", uuid: each.uuid, cascade: true })),
+    ...(machines.data?.items ?? []).map((each): Operation => ({ op: "delete", type: "virtual-machine", uuid: each.uuid, cascade: true })),
+  ];
   return (
     <div className="page">
       <div className="page-head">
@@ -103,6 +111,6 @@ function isMarked(project: ConfigObject): boolean {
   return pairs.some((pair) => pair["key"] === MARK.key && pair["value"] === MARK.value);
 }
 
-function shown({ type, name = [] }: Operation): string {
-  return `${typeTitle(type).toLowerCase()} ${name.slice(1).join(":") || lastName(name)}`;
+function shown({ type, name = [], object = {} }: Operation): string {
+  return `${typeTitle(type).toLowerCase()} ${name.slice(1).join(":") || String(object["display_name"] ?? lastName(name))}`;
 }

@@ -59,10 +59,21 @@ function group(tenant: string, name: string, rules: readonly Document[]): Operat
   return apply("security-group", [tenant, name], { parent_type: "project", security_group_entries: { policy_rule: rules } });
 }
 
+/** Machines are named by their uuids, and belong to no project: they are taken away by name. */
+const MACHINE_OF: Readonly<Record<string, string>> = {
+  "red web1": "f1257000-57e9-4000-8000-000000000001",
+  "red app": "f1257000-57e9-4000-8000-000000000002",
+  "blue web1": "f1257000-57e9-4000-8000-000000000003",
+};
+export const MACHINES: readonly string[] = Object.values(MACHINE_OF);
+
 function port(tenant: string, name: string, where: string, guard: string): Operation[] {
+  const uuid = MACHINE_OF[`${tenant} ${name}`] ?? "";
   return [
+    { op: "apply", type: "virtual-machine", name: [uuid], object: { uuid, fq_name: [uuid], display_name: `${tenant}-${name}` } },
     apply("virtual-machine-interface", [tenant, name], {
       parent_type: "project",
+      virtual_machine_refs: [{ to: [uuid] }],
       virtual_network_refs: [named(tenant, where)],
       security_group_refs: [named(tenant, guard)],
     }),
@@ -122,7 +133,7 @@ export function partsOf(): Part[] {
     },
     {
       title: "Security groups and ports",
-      why: "A port is where a workload is plugged; its group says what may reach it. Red's app lets in ping and web from front only.",
+      why: "A port is where a workload, a machine or a container, is plugged; its group says what may reach it. Red's app lets in ping and web from front only.",
       operations: [
         group("red", "open", open),
         group("red", "web-only", webOnly),
