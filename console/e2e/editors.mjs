@@ -335,6 +335,8 @@ export async function peeringRouters() {
   await axe("BGP peers");
   await picture("peers");
   await page.getByRole("button", { name: "Save" }).click();
+  // The editor has the same heading.
+  await page.waitForURL((url) => !url.pathname.endsWith("/edit"));
   await heading("spine1").waitFor();
   const { bgp_router_refs: refs } = await byName("bgp-router", ["default-domain", ...place, "spine1"].join(":"));
   const [attributes] = refs[0].attr.session[0].attributes;
