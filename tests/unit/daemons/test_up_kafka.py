@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from skytrail.daemons import up
+from skytrail.lab.io.machine import free_port
 
 
 def test_brokers_go_to_the_analytics_node_alone(tmp_path):
@@ -34,5 +35,9 @@ def test_without_brokers_the_command_starts_as_before(tmp_path, monkeypatch):
 
     monkeypatch.setattr(up, "serve", note)
 
-    assert up.main(["--data", str(tmp_path)]) == 0
+    api, control, analytics = free_port(), free_port(), free_port()
+    ports = ["--api-port", str(api), "--control-port", str(control)]
+    ports += ["--analytics-port", str(analytics)]
+
+    assert up.main(["--data", str(tmp_path), *ports]) == 0
     assert [each.kafka for each in started] == [""]
