@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import json
@@ -11,6 +12,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -237,6 +239,51 @@ def told(told_count, _failures):
 
 def failed(_told, failures_count):
     return failures_count > 0
+
+
+def test_answer_without_an_end_is_not_read(monkeypatch):
+    """A webhook's server that answers without end takes neither memory nor time."""
+    monkeypatch.setattr(alarm_delivery, "SEND_S", 2.0)
+    sent = []
+
+    class Endless(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(bytes(65536))
+                    sent.append(65536)
+
+        def log_message(self, *_):
+            pass
+
+    class Slow(Endless):
+        def do_POST(self):
+            with contextlib.suppress(OSError):
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+                while True:
+                    self.wfile.write(b"x-a: b\r\n")
+                    time.sleep(0.5)
+
+    for handler, is_told in ((Endless, True), (Slow, False)):
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            url = f"http://127.0.0.1:{server.server_address[1]}/"
+            (route,) = routes_of(f'[[route]]\nname = "r"\nwebhook = "{url}"\n')
+            started = time.monotonic()
+            if is_told:
+                asyncio.run(alarm_delivery._send(route, [], "a1"))
+            else:
+                with pytest.raises(TimeoutError):
+                    asyncio.run(alarm_delivery._send(route, [], "a1"))
+            assert time.monotonic() - started < 20
+        finally:
+            server.shutdown()
+            server.server_close()
+    assert sum(sent) < 64 << 20
 
 
 def test_mail_goes_encrypted_and_with_a_login(tmp_path, closed_mails):

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 import struct
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from skytrail.daemons.tls_folder import TlsFolder
 from skytrail.runtime.certificates import Authority
 from skytrail.runtime.clock import SystemClock
 from skytrail.wire.telemetry import Hello, Log, Uve, encode
+from skytrail.wire.telemetry.sessions import pack
 
 PATIENCE_S = 20.0
 
@@ -118,6 +120,28 @@ def test_strangers_at_one_address_hold_so_many_connections(folder: Path) -> None
             await until(lambda: collector.dropped["too_many_connections"] == 10)
             for stream in streams:
                 stream.close()
+
+    asyncio.run(scenario())
+
+
+def test_logs_and_sessions_of_a_far_future_or_past_make_no_parts_of_the_store() -> None:
+    now_us = round(time.time() * 1e6)
+
+    async def scenario() -> None:
+        async with node(None) as (collector, port):
+            _, writer = await connected(port, None)
+            writer.write(hello("h1"))
+            for days in (-40_000, -32, 2, 40_000):
+                at_us = now_us + days * 86_400_000_000
+                writer.write(encode(Log(timestamp_us=at_us, level=0, event="e")))
+            writer.write(encode(pack([{"T": now_us + 2 * 86_400_000_000, "vn": "x"}])))
+            writer.write(encode(Log(timestamp_us=now_us, level=6, event="now")))
+            await until(lambda: len(collector.messages))
+
+            assert [row["Messagetype"] for row in collector.messages.take()] == ["now"]
+            assert len(collector.sessions) == 0
+            assert collector.dropped == {"unusable": 5}
+            writer.close()
 
     asyncio.run(scenario())
 

@@ -17,7 +17,7 @@ from skytrail.analytics.batch import Batch, BlockBatch, Waiting
 from skytrail.analytics.generators import Generators
 from skytrail.analytics.history_rows import LOGGED, gap_row, message_row
 from skytrail.analytics.pieces import Heard
-from skytrail.analytics.sessions import block_of
+from skytrail.analytics.sessions import LATEST_US, block_of
 from skytrail.analytics.statistics import rows_of_change, rows_of_message
 from skytrail.analytics.tags import TagNames
 from skytrail.analytics.uve import UveChange, UveTables, change_of
@@ -126,9 +126,9 @@ class Collector:
         """Have a message of a log written to history."""
         self.messages.add(message_row(message), message.header.level, message.header.source)
 
-    def keep_sessions(self, message: Sessions, source: str) -> None:
+    def keep_sessions(self, message: Sessions, source: str, latest_us: int = LATEST_US) -> None:
         """Have sessions of a host written to history; ``DecodeError`` when they cannot be."""
-        self.sessions.add(block_of(message, source, self.tags), source)
+        self.sessions.add(block_of(message, source, self.tags, latest_us), source)
         if self.follower is not None:
             self.follower.sessions(message, source)
 

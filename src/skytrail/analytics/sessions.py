@@ -20,7 +20,7 @@ from skytrail.wire.telemetry.sessions import NUMBERS, array_of, check
 TEXT_CHARACTERS_MAX: Final = 1024
 SPAN_US_MAX: Final = 31 * 86_400_000_000
 """Between the first and the last session of a message: the store has a part for each day."""
-_LATEST_US: Final = 4_102_444_800_000_000
+LATEST_US: Final = 4_102_444_800_000_000
 """The year 2100: the column of time holds no more."""
 WEIGHT_MAX: Final = 1_000_000_000
 """No host sees so many sessions for one that it tells."""
@@ -28,13 +28,13 @@ _TIME: Final = "T"
 _WEIGHT: Final = "sample_weight"
 
 
-def block_of(message: Sessions, source: str, tags: TagNames) -> Block:
+def block_of(message: Sessions, source: str, tags: TagNames, latest_us: int = LATEST_US) -> Block:
     """Return sessions as rows of the table; ``DecodeError`` for what it cannot hold.
 
-    ``source`` is who tells: a host speaks of its own sessions. It knows tags by number; ``tags`` names them.
+    ``source`` is who tells, ``latest_us`` how late sessions can be: a host speaks of its own sessions. It knows tags by number; ``tags`` names them.
     """
     check(message)
-    _check_numbers(message)
+    _check_numbers(message, latest_us)
     for name, texts in message.texts.items():
         if max(map(len, texts.words), default=0) > TEXT_CHARACTERS_MAX:
             raise DecodeError(f"column {name}: a text of over {TEXT_CHARACTERS_MAX} characters")
@@ -53,13 +53,13 @@ def _columns(message: Sessions, source: str, tags: TagNames) -> Iterator[bytes]:
             yield texts_column(f"{TOLD[name]}{column}", words, texts.places)
 
 
-def _check_numbers(message: Sessions) -> None:
+def _check_numbers(message: Sessions, latest_us: int) -> None:
     """Look at what not every pattern of bits stands for: times, and weights."""
     if _TIME not in message.numbers:
         raise DecodeError("sessions lack T")
     times = array_of(NUMBERS[_TIME], message.numbers[_TIME])
     first, last = min(times), max(times)
-    if first < 0 or last > _LATEST_US:
+    if first < 0 or last > latest_us:
         raise DecodeError("column T: a number out of its range")
     if last - first > SPAN_US_MAX:
         raise DecodeError("column T: sessions of more than 31 days in one message")

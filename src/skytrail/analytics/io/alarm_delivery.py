@@ -127,12 +127,16 @@ async def _post(route: Route, body: bytes) -> None:
     if route.secret_file:
         secret = (await asyncio.to_thread(Path(route.secret_file).read_bytes)).strip()
         headers[SIGNATURE_HEADER] = signature(body, secret)
-    async with httpx.AsyncClient(timeout=SEND_S, trust_env=False) as client:
-        reply = await client.post(route.webhook, content=body, headers=headers)
-    if not reply.is_success:
-        raise httpx.HTTPStatusError(
-            f"the webhook answers {reply.status_code}", request=reply.request, response=reply
-        )
+    # The time is for all of it, and of the answer nothing but its status is read: its body may be endless.
+    async with (
+        asyncio.timeout(SEND_S),
+        httpx.AsyncClient(timeout=SEND_S, trust_env=False) as client,
+        client.stream("POST", route.webhook, content=body, headers=headers) as reply,
+    ):
+        if not reply.is_success:
+            raise httpx.HTTPStatusError(
+                f"the webhook answers {reply.status_code}", request=reply.request, response=reply
+            )
 
 
 def _mail(route: Route, notices: Sequence[Notice], node: str) -> None:

@@ -52,6 +52,9 @@ UNREAD_BYTES_MAX: Final = 4096
 BYTES_MAX: Final[Mapping[str, int]] = MappingProxyType({"uve": 1 << 20, "log": 256 << 10})
 """Of messages of any values: what is a byte on the wire may be hundreds in memory."""
 PROTOCOL: Final = "telemetry"
+PAST_US_MAX: Final = 31 * 86_400_000_000
+AHEAD_US_MAX: Final = 86_400_000_000
+"""Of what is told. The store has a part for each day, and those of a far future would never go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +204,9 @@ class TelemetryServer:
             if acted % TURN_MESSAGES == 0 or len(frame) > TURN_BYTES:
                 await asyncio.sleep(0)
 
+    def _wall_us(self) -> int:
+        return round(self._clock.wall() * 1e6)
+
     @staticmethod
     def _is_too_long(frame: bytes) -> bool:
         size = len(frame)
@@ -217,8 +223,7 @@ class TelemetryServer:
                     collector.drop(generator, "speaks_for_another")
                     return
                 change = change_of(generator, message)
-                wall_us = round(self._clock.wall() * 1e6)
-                collector.apply(change, self._clock.now(), message.statistics, wall_us)
+                collector.apply(change, self._clock.now(), message.statistics, self._wall_us())
             elif isinstance(message, Log | Sessions | Lost) and not collector.heard.is_new(
                 generator, message.number
             ):
@@ -226,10 +231,12 @@ class TelemetryServer:
                 collector.count(generator, "repeated", size)
             elif isinstance(message, Log):
                 collector.count(generator, "log", size)
+                if not -PAST_US_MAX <= message.timestamp_us - self._wall_us() <= AHEAD_US_MAX:
+                    raise DecodeError("a log of a time for which nothing is kept")
                 collector.keep(message_of(hello, message, sequence))
             elif isinstance(message, Sessions):
                 collector.count(generator, "sessions", size)
-                collector.keep_sessions(message, hello.source)
+                collector.keep_sessions(message, hello.source, self._wall_us() + AHEAD_US_MAX)
             elif isinstance(message, Answer):
                 collector.count(generator, "answer", size)
                 if not self._processes.heard(generator, message):
