@@ -4,7 +4,7 @@
 
 import { tryingARuleAndReadingItsAlarm } from "./alarms.mjs";
 import { api, axe, check, errors, go, heading, open, outside, page, picture } from "./harness.mjs";
-import { askingForStatistics, followingARouteToItsPort, seeingChangesAsTheyCome, seeingHowAHostFares, seeingWhatTheControlNodeHolds } from "./live.mjs";
+import { askingForStatistics, followingARouteToItsPort, seeingChangesAsTheyCome, seeingHowAHostFares, seeingHowFarListsHaveCome, seeingWhatTheControlNodeHolds } from "./live.mjs";
 
 /** Opens what is between two nodes, and of it one service. */
 async function between(edge, service) {
@@ -216,7 +216,7 @@ async function beingWatchedByNobody() {
 
 const JOURNEYS = {
   findingADeniedFlowAndAllowingIt, allowingWhatASecurityGroupRefuses, allowingByTagsWhatTheirPolicyRefuses, seeingHowMuchGoesBetweenWhom, seeingTrafficWithItsChanges,
-  seeingWhatTheControlNodeHolds, followingARouteToItsPort, seeingHowAHostFares, askingForStatistics, seeingChangesAsTheyCome, tryingARuleAndReadingItsAlarm,
+  seeingWhatTheControlNodeHolds, followingARouteToItsPort, seeingHowAHostFares, askingForStatistics, seeingHowFarListsHaveCome, seeingChangesAsTheyCome, tryingARuleAndReadingItsAlarm,
   sendingAProbe, seeingTheOverlayWithItsTraffic, seeingTheUnderlayAndAWayThroughIt,
   buildingTheExample, watchingItsWorkloadsReachEachOther, takingTheExampleAway, beingWatchedByNobody,
 };

@@ -2,7 +2,7 @@
 
 import { writeFile } from "node:fs/promises";
 
-import { axe, check, choose, expecting, heading, open, page, picture } from "./harness.mjs";
+import { axe, check, choose, expecting, heading, open, page, picture, row } from "./harness.mjs";
 
 const WEB1 = "10.1.1.3";
 const table = (name) => page.getByRole("navigation", { name: "Tables" }).getByRole("link", { name, exact: true });
@@ -120,11 +120,22 @@ export async function askingForStatistics() {
   await picture("statistics");
   await page.getByText("Use of processes", { exact: true }).click();
   await lines().filter({ hasText: "contrail-control" }).first().waitFor();
-  for (const [title, name, row] of [["Top talkers", "local_ip", "red:web1"], ["Busiest ports", "SUM(if_stats.out_bytes)", "red:web1"], ["Busiest hosts", "SUM(if_stats.in_bytes)", "compute1"]]) {
+  for (const [title, name, teller] of [["Top talkers", "local_ip", "red:web1"], ["Busiest ports", "SUM(if_stats.out_bytes)", "red:web1"], ["Busiest hosts", "SUM(if_stats.in_bytes)", "compute1"]]) {
     await page.getByText(title, { exact: true }).click();
     await page.getByRole("columnheader", { name, exact: true }).waitFor();
-    await lines().filter({ hasText: row }).first().waitFor();
+    await lines().filter({ hasText: teller }).first().waitFor();
   }
+}
+
+export async function seeingHowFarListsHaveCome() {
+  let asked = 0;
+  page.on("request", (request) => (asked += request.url().includes("/api/v1/conditions") ? 1 : 0));
+  await open("/o/virtual-machine-interface");
+  await row("web1").first().getByText("✓ programmed").waitFor();
+  const rows = (await lines().count()) - 1;
+  check(rows > 4 && asked <= 3, `${asked} questions for ${rows} rows`);
+  await axe("a list with how far it has come");
+  await picture("realised");
 }
 
 /** Streams that are open now, and questions for what a stream tells. */

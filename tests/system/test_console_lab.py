@@ -276,7 +276,7 @@ def test_what_processes_hold_is_seen_and_followed_to_the_port(
     browse(
         lab, tmp_path,
         "seeingWhatTheControlNodeHolds", "followingARouteToItsPort", "seeingHowAHostFares",
-        "askingForStatistics", "seeingChangesAsTheyCome", "beingWatchedByNobody",
+        "askingForStatistics", "seeingHowFarListsHaveCome", "seeingChangesAsTheyCome", "beingWatchedByNobody",
         when_ready=lambda: lab.restart("analytics"),
     )  # fmt: skip
 

@@ -437,6 +437,13 @@ NATIVE: tuple[Action, ...] = (
         reply={"revision": NUMBER, "reports": MAPPINGS},
     ),
     _get(
+        "native-conditions",
+        "/api/v1/conditions",
+        "How far the last changes of up to 200 objects of a type have come.",
+        query={"type": True, "uuids": True},
+        reply={"revision": NUMBER, "items": MAPPINGS},
+    ),
+    _get(
         "native-schemas",
         "/api/v1/schemas",
         "The types that have a JSON Schema, at /api/v1/schemas/<type>.",

@@ -307,3 +307,27 @@ def test_objects_nobody_acts_on_yet_say_so(api) -> None:
     assert on_hosts(steering, "network-policy") == ("true", "no_host_concerned")
     assert on_hosts(template, "service-template") == ("true", "no_host_concerned")
     assert on_hosts(plain, "network-policy") == ("true", "no_host_concerned")
+
+
+def test_conditions_of_many_are_told_at_once(api) -> None:
+    first, second = api.network("red"), api.network("blue")
+    policy = api.create("network-policy", fq_name=[*PROJECT, "p"], parent_type="project")
+    asked = f"{second},{first},{policy},{first},00000000-0000-4000-8000-000000000000"
+
+    reply = api.call("GET", f"/api/v1/conditions?type=virtual-network&uuids={asked}")
+
+    assert [each["uuid"] for each in reply.json["items"]] == [second, first]
+    told = {each["type"]: each for each in reply.json["items"][1]["conditions"]}
+    assert told == conditions(api, first)
+
+
+def test_conditions_of_nothing_of_too_many_or_of_no_type_are_refused(api) -> None:
+    many = ",".join([api.network("red")] * 201)
+    for query in (
+        "type=virtual-network",
+        f"type=virtual-network&uuids={many}",
+        "uuids=a",
+        "type=gadget&uuids=a",
+        "type=virtual-network&uuids=a&x=1",
+    ):
+        assert api.call("GET", f"/api/v1/conditions?{query}").status == 400, query

@@ -5,13 +5,7 @@ import { Tag, Tooltip } from "antd";
 
 import { call } from "../../api/client";
 import { moment } from "../../api/moment";
-
-interface Condition {
-  readonly type: string;
-  readonly status: "true" | "false" | "unknown";
-  readonly reason: string;
-  readonly detail: string;
-}
+import type { Condition } from "./realised";
 
 const LOOKS = { true: ["green", "✓"], false: ["red", "✗"], unknown: ["default", "?"] } as const;
 const AGAIN_MS = 3000;

@@ -6,6 +6,7 @@ import { useCallback, useState } from "react";
 import { useNavigate, useParams, useSearchParams } from "react-router";
 
 import { Refused } from "../../api/client";
+import { moment } from "../../api/moment";
 import { useRight } from "../../api/session";
 import { useConsole } from "../../app/context";
 import { objectType, typeTitle } from "../../model/catalog";
@@ -13,6 +14,7 @@ import { BulkActions } from "./BulkActions";
 import { columnsOf } from "./columns";
 import { ObjectGrid } from "./ObjectGrid";
 import { LESSONS } from "./teaching";
+import { useRealised } from "./useRealised";
 import { useWindowedList } from "./useWindowedList";
 
 const OPERATORS = "eq|ne|in|lt|le|gt|ge|prefix|contains|exists|absent";
@@ -46,6 +48,8 @@ function TypeList({ type }: { readonly type: string }) {
   const create = useRight(identity, type, "create");
   const query = { filter: filtersOf(text), sort, fields: ["id_perms", ...columns.map((column) => column.name)] };
   const found = useWindowedList(type, query, seen.first, seen.last);
+  const inSight = Array.from({ length: seen.last - seen.first + 1 }, (_, offset) => found.row(seen.first + offset)?.uuid ?? "").filter((uuid) => uuid !== "");
+  const realised = useRealised(type, inSight, found.revision);
   const onWindow = useCallback((first: number, last: number) => setSeen({ first, last }), []);
   const say = (name: string, value: string) => {
     setSearch((now) => {
@@ -98,6 +102,7 @@ function TypeList({ type }: { readonly type: string }) {
           columns={columns}
           count={found.count}
           row={found.row}
+          realised={moment.get() === null ? (uuid) => realised.get(uuid) : undefined}
           sort={sort}
           onSort={(value) => say("sort", value)}
           onWindow={onWindow}

@@ -1,12 +1,13 @@
 /** A table of any number of rows: only those in sight exist. Arrows move, Enter opens, Space selects. */
 
 import { CaretDownOutlined, CaretUpOutlined } from "@ant-design/icons";
-import { Checkbox } from "antd";
+import { Checkbox, Tag } from "antd";
 import { type KeyboardEvent, type UIEvent, useRef, useState } from "react";
 import { Link, useNavigate } from "react-router";
 
 import { type ConfigObject, lastName } from "../../model/document";
 import { cell, type Column } from "./columns";
+import type { Realised } from "./realised";
 
 const ROW_PX = 36;
 const BEYOND_ROWS = 12;
@@ -17,6 +18,8 @@ export interface Props {
   readonly columns: readonly Column[];
   readonly count: number;
   readonly row: (index: number) => ConfigObject | undefined;
+  /** How far each has come; undefined where that is not told, as of the past. */
+  readonly realised: ((uuid: string) => Realised | undefined) | undefined;
   readonly sort: string;
   readonly onSort: (sort: string) => void;
   readonly onWindow: (first: number, last: number) => void;
@@ -34,8 +37,8 @@ export function ObjectGrid(props: Props) {
   const first = Math.max(0, Math.floor(top / ROW_PX) - BEYOND_ROWS);
   const last = Math.min(count - 1, Math.ceil((top + height) / ROW_PX) + BEYOND_ROWS);
   // In shares of one width, so that heading and rows agree whatever is in them.
-  const template = `40px 1.5fr 1.2fr ${columns.map(() => "1fr").join(" ")} 180px`;
-  const width = 560 + columns.length * 130;
+  const template = `40px 1.5fr 1.2fr ${columns.map(() => "1fr").join(" ")} ${props.realised === undefined ? "" : "130px "}180px`;
+  const width = (props.realised === undefined ? 470 : 600) + columns.length * 100;
   const onScroll = (event: UIEvent<HTMLDivElement>) => {
     const { scrollTop, clientHeight } = event.currentTarget;
     setTop(scrollTop);
@@ -75,7 +78,7 @@ export function ObjectGrid(props: Props) {
       tabIndex={0}
       aria-label={label}
       aria-rowcount={count + 1}
-      aria-colcount={columns.length + 4}
+      aria-colcount={columns.length + (props.realised === undefined ? 4 : 5)}
       aria-activedescendant={row(at) === undefined ? undefined : `row-${at}`}
       onScroll={onScroll}
       onKeyDown={onKey}
@@ -90,7 +93,7 @@ export function ObjectGrid(props: Props) {
   );
 }
 
-function GridHead({ columns, sort, onSort, template, width }: Props & { readonly template: string; readonly width: number }) {
+function GridHead({ columns, realised, sort, onSort, template, width }: Props & { readonly template: string; readonly width: number }) {
   const heading = (name: string, title: string, sorts: boolean) => {
     const down = sort === `-${name}`;
     const up = sort === name;
@@ -114,6 +117,7 @@ function GridHead({ columns, sort, onSort, template, width }: Props & { readonly
         {heading("name", "Name", true)}
         {heading("fq_name", "Parent", true)}
         {columns.map((column) => heading(column.name, column.title, column.sorts))}
+        {realised !== undefined && heading("realised", "Realised", false)}
         {heading("changed", "Changed", false)}
       </div>
     </div>
@@ -128,7 +132,16 @@ interface RowProps extends Props {
   readonly onAt: (index: number) => void;
 }
 
-function GridRow({ type, columns, index, object, template, selected, onSelect, isAt, onAt }: RowProps) {
+function Badge({ realised }: { readonly realised: Realised | undefined }) {
+  if (realised === undefined) return null;
+  const { stage, next, why } = realised;
+  const [colour, mark] = BADGES[next];
+  return <Tag {...(colour === "" ? {} : { color: colour })} title={why}>{mark} {stage}</Tag>;
+}
+
+const BADGES = { none: ["green", "✓"], false: ["red", "✗"], pending: ["gold", "…"], unknown: ["", "?"] } as const;
+
+function GridRow({ type, columns, realised, index, object, template, selected, onSelect, isAt, onAt }: RowProps) {
   const style = { top: index * ROW_PX, gridTemplateColumns: template, boxShadow: isAt ? "inset 3px 0 #3c8ee0" : "none" };
   if (object === undefined) {
     return (
@@ -171,6 +184,7 @@ function GridRow({ type, columns, index, object, template, selected, onSelect, i
           {cell(object[column.name])}
         </div>
       ))}
+      {realised !== undefined && <div role="gridcell" className="grid-cell"><Badge realised={realised(object.uuid)} /></div>}
       <div role="gridcell" className="grid-cell mono">{(permissions?.last_modified ?? "").slice(0, 19).replace("T", " ")}</div>
     </div>
   );

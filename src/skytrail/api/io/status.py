@@ -3,6 +3,7 @@
 POST /api/v1/status/<reporter>          a component's report, for a lease
 GET  /api/v1/status                     all reports that hold
 GET  /api/v1/<type>/<uuid>/status       the conditions of one object
+GET  /api/v1/conditions?type=T&uuids=   those of up to 200 objects of a type; unseen ones are left out
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from skytrail.runtime.asgi import Request, Response, Router
 
 REPORTER_LENGTH_MAX = 128
 REPORT_BYTES_MAX = 16 * 1024 * 1024
+OBJECTS_COUNT_MAX = 200
 
 
 class StatusApi:
@@ -41,6 +43,7 @@ class StatusApi:
         router.add("POST", "/api/v1/status/{reporter}", self._report)
         router.add("GET", "/api/v1/status", self._reports)
         router.add("GET", "/api/v1/{type}/{uuid}/status", self._conditions)
+        router.add("GET", "/api/v1/conditions", self._conditions_of_many)
 
     async def _report(self, request: Request) -> Response:
         authorize.require_system(caller_of(request), "a status report")
@@ -61,6 +64,28 @@ class StatusApi:
             for name, report in self._board.reports(kind, now).items()
         ]
         return bodies.reply({"revision": self._service.revision, "reports": found})
+
+    async def _conditions_of_many(self, request: Request) -> Response:
+        check_parameters(request, frozenset({"type", "uuids"}))
+        resource = self._service.schema.find(request.query.get("type", ""))
+        if resource is None:
+            raise bad_request(f"type={shown(request.query.get('type', ''))} is no object type")
+        uuids = [each for each in request.query.get("uuids", "").split(",") if each]
+        if not uuids or len(uuids) > OBJECTS_COUNT_MAX:
+            raise bad_request(f"uuids names 1 to {OBJECTS_COUNT_MAX} objects, by commas")
+        graph, caller = self._service.graph, caller_of(request)
+        now = time.monotonic()
+        placed, eyes = self._board.hosts_by_machine(now), eyes_of(graph, caller)
+        found: list[Document] = []
+        for uuid in dict.fromkeys(uuids):
+            record = graph.get(uuid)
+            if record is None or record.type_name != resource.name:
+                continue
+            if not authorize.sees(graph, caller, record):
+                continue
+            conditions = self._board.conditions(record, need_of(graph, record, placed), now, eyes)
+            found.append({"uuid": uuid, "revision": record.mod_revision, "conditions": conditions})
+        return bodies.reply({"revision": self._service.revision, "items": found})
 
     async def _conditions(self, request: Request) -> Response:
         check_parameters(request, frozenset())
