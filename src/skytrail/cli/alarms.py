@@ -18,7 +18,7 @@ from skytrail.cli.analytics_gaps import note_gaps
 from skytrail.cli.analytics_tables import time_text
 from skytrail.cli.help_text import examples
 from skytrail.cli.session import Refused, console, reported
-from skytrail.cli.values import Json, mapping, text
+from skytrail.cli.values import Json, counted, mapping, text
 from skytrail.cli.write import read
 from skytrail.runtime.terminal import printable
 
@@ -168,7 +168,7 @@ def dry_run(
 
     The rule is an alarm object in FILE (YAML or JSON), or one in force by NAME.
     """
-    asked: dict[str, object] = {"last": checked_time(last), **_rule(rule)}
+    asked: dict[str, object] = {"last": checked_time(last, "--since"), **_rule(rule)}
     if entity:
         asked["entity"] = entity
     with reported():
@@ -215,15 +215,22 @@ def _print_spans(found: Json, last: str) -> None:
             )  # fmt: skip
             table.add_row(*(Text(printable(cell)) for cell in cells))
         console().print(table)
-    total, shown = found.get("alarms_count"), len(spans)
+    total, shown = _number(found, "alarms_count"), len(spans)
     more = f" ({shown} shown)" if total != shown else ""
+    entities = _number(found, "entities_count")
+    looked_at = "1 entity" if entities == 1 else f"{entities} entities"
     output.note(
-        f"{total} alarms{more} in the last {last}, of {found.get('entities_count')} entities with"
-        f" {found.get('steps_count')} kept changes; what changes all the time is kept every"
+        f"{counted(total, 'alarm')}{more} in the last {last}, of {looked_at} with"
+        f" {counted(_number(found, 'steps_count'), 'kept change')}; what changes all the time is kept every"
         f" {found.get('every_s')} s"
     )
     if found.get("cut_count"):
         output.note(f"{found['cut_count']} values were too long to be kept; they count as empty")
+
+
+def _number(found: Json, member: str) -> int:
+    value = found.get(member)
+    return value if isinstance(value, int) else 0
 
 
 def _values(span: Json) -> Iterator[str]:

@@ -151,10 +151,10 @@ def _local(port: int) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def checked_time(last: str) -> str:
-    """Return how long ago, as ``--last`` has it; a usage error when it is no time."""
+def checked_time(last: str, option: str = "--last") -> str:
+    """Return how long ago, as ``option`` has it; a usage error when it is no time."""
     if not _OLD.fullmatch(last):
-        raise click.UsageError(f"--last {last!r} is no time; write 30s, 10m, 2h or 1d")
+        raise click.UsageError(f"{option} {last!r} is no time; write 30s, 10m, 2h or 1d")
     return last
 
 

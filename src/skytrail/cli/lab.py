@@ -19,6 +19,7 @@ from skytrail.cli.help_text import examples
 from skytrail.cli.lab_choice import lab_option
 from skytrail.cli.place import complete_lab, given_access
 from skytrail.cli.session import console as session_console
+from skytrail.cli.values import counted
 from skytrail.client import ApiFailure
 from skytrail.lab import interconnect, labs, state
 from skytrail.lab import show as lab_show
@@ -381,7 +382,7 @@ def capture(
         frames = source.frames(seconds or float(sys.maxsize))
         if write:
             written = captures.write_pcap(write, frames, limit)
-            click.echo(f"{written} frames written to {write}", err=True)
+            click.echo(f"{counted(written, 'frame')} written to {write}", err=True)
             return
         for lines in _limited(_opened_tunnels(frames), limit):
             click.echo(msgspec.json.encode(lines) if as_json else "\n  ".join(lines))

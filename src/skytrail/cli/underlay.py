@@ -19,8 +19,9 @@ _FOUND: dict[str, str] = {
     "flow": "switches sampled the flow itself",
     "tunnel": "switches told of the tunnel between its hosts, not of the flow",
     "topology": "no switch told of it: the shortest way of the known links",
-    "nothing": "no host or switch told of such a flow, or no link between its hosts is known",
+    "nothing": "no host or switch told of such a flow",
 }
+_NO_WAY = "no switch told of it, and no link between its hosts is known"
 
 
 @click.command(
@@ -68,7 +69,7 @@ def _show(found: Json) -> None:
     tunnel = mapping(found.get("tunnel"))
     if tunnel.get("source"):
         output.note(f"tunnel {tunnel['source']} -> {tunnel['destination']}")
-    output.note(_FOUND.get(by, by))
+    output.note(_NO_WAY if tunnel.get("source") and by == "nothing" else _FOUND.get(by, by))
     if not isinstance(path, list) or not path:
         return
     if not found.get("is_ordered"):

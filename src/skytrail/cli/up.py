@@ -103,6 +103,12 @@ from skytrail.cli.help_text import examples
     "without --secure: none).",
 )
 @click.option(
+    "--kafka",
+    metavar="BROKERS",
+    help="Stream UVEs, alarms and sessions to Kafka: HOST:PORT, several with commas, or a file "
+    "NAME.toml that also says topics, TLS and SASL.",
+)
+@click.option(
     "--snmp",
     is_flag=True,
     help="Poll physical-routers whose physical_router_snmp is true, and show how they are cabled.",
@@ -149,6 +155,7 @@ def up(
     device_listen: str | None,
     devices: tuple[str, ...],
     telemetry_port: int | None,
+    kafka: str | None,
     control_listen: str | None,
     store: str | None,
     listen: str | None,
@@ -176,6 +183,7 @@ def up(
     arguments += ["--secure"] if secure else []
     arguments += ["--placed-only"] if placed_only else []
     arguments += ["--no-history"] if no_history else []
+    arguments += ["--kafka", kafka] if kafka is not None else []
     arguments += ["--snmp"] if snmp else []
     arguments += ["--listen", listen] if listen else []
     arguments += ["--store", store] if store else []

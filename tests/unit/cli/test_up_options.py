@@ -1,0 +1,47 @@
+"""``skytrail up`` takes every option of the program that it becomes, and hands it on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from skytrail.cli.up import up
+
+# Of the program alone: what only whoever starts it by itself sets.
+ONLY_OF_THE_PROGRAM = {"--help", "--log-level", "--name"}
+
+
+def test_every_option_of_the_program_is_one_of_the_command() -> None:
+    usage = subprocess.run(
+        [sys.executable, "-m", "skytrail.daemons.up", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    words = (line.split()[0] for line in usage.splitlines() if line.startswith("  -"))
+    of_program = {word.rstrip(",") for word in words} - {"-h"}
+    of_command = {
+        name for each in up.params if isinstance(each, click.Option) for name in each.opts
+    }
+
+    assert of_program - of_command <= ONLY_OF_THE_PROGRAM
+
+
+def test_brokers_are_handed_on(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+
+    def note(_path: str, command: list[str]) -> None:
+        started.append(command)
+
+    monkeypatch.setattr(os, "execv", note)
+
+    result = CliRunner().invoke(up, ["--data", str(tmp_path), "--kafka", "k1:9092,k2:9092"])
+
+    assert result.exit_code == 0
+    [command] = started
+    assert command[command.index("--kafka") + 1] == "k1:9092,k2:9092"
