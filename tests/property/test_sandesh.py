@@ -17,9 +17,11 @@ from skytrail.wire.sandesh import (
     SandeshMessage,
     SandeshType,
     Struct,
+    StructMap,
     decode_message,
     encode_message,
     frame_of,
+    plain,
 )
 from skytrail.wire.sandesh.message import INTEGER_TYPES
 from skytrail.wire.telemetry import TelemetryFramer, Uve, decode, encode
@@ -41,14 +43,31 @@ SCALAR = st.one_of(
     st.builds(Field, st.just("double"), st.floats(allow_nan=False, allow_infinity=False)),
     *map(_integers, sorted(INTEGER_TYPES)),
 )
+
+
+def _structs(inner):
+    return st.builds(Struct, NAME, st.dictionaries(NAME, inner, max_size=3))
+
+
+def _struct_maps(kind, values):
+    entries = st.lists(
+        st.tuples(_structs(SCALAR), values),
+        max_size=3,
+        unique_by=lambda entry: repr(plain(entry[0])),
+    )
+    return st.builds(Field, st.just("map"), st.builds(StructMap, entries.map(tuple)), st.just(kind))
+
+
 FIELD = st.recursive(
     SCALAR,
     lambda inner: st.one_of(
         st.builds(
             Field,
             st.just("struct"),
-            st.builds(Struct, NAME, st.dictionaries(NAME, inner, max_size=3)),
+            _structs(inner),
         ),
+        _struct_maps("string", TEXT),
+        _struct_maps("struct", _structs(inner)),
         st.builds(Field, st.just("list"), st.lists(TEXT, max_size=3), st.just("string")),
         st.builds(
             Field,

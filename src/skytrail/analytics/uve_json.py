@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, cast
 
-from skytrail.wire.sandesh import Field, Struct, Value, plain
+from skytrail.wire.sandesh import Field, Struct, StructMap, Value, plain
 from skytrail.wire.sandesh.message import INTEGER_TYPES
 
 Said = Mapping[str, Mapping[str, Mapping[str, Field]]]
@@ -143,6 +143,8 @@ def typed_field(each: Field) -> dict[str, object]:
         }
     elif isinstance(value, dict):
         said["map"] = _typed_map(cast("dict[str, Value]", value), each.element_type)
+    elif isinstance(value, StructMap):
+        said["map"] = _typed_struct_map(value, each.element_type)
     else:
         said["#text"] = _text(value)
     return said
@@ -168,10 +170,21 @@ def _typed_map(members: Mapping[str, Value], element_type: str) -> dict[str, obj
     return said
 
 
+def _typed_struct_map(members: StructMap, element_type: str) -> dict[str, object]:
+    """Return keys by their struct's name and values by theirs, both in one order."""
+    keys, values = ([entry[side] for entry in members.entries] for side in (0, 1))
+    said = {"@key": "struct", "@value": element_type, "@size": str(len(keys))}
+    return {
+        **said,
+        **_typed_items(list(keys), "struct"),
+        **_typed_items(list(values), element_type),
+    }
+
+
 def _element(value: Value, element_type: str) -> object:
     if isinstance(value, Struct):
         return {value.name: _typed_struct(value)}
-    if isinstance(value, list | dict):
+    if isinstance(value, list | dict | StructMap):
         return typed_field(Field(element_type, value))
     return _text(value)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import cast
 
-from skytrail.wire.sandesh import Field, Struct, Value
+from skytrail.wire.sandesh import Field, Struct, StructMap, Value
 
 _VALUE_BYTES = 64
 _FIELD_BYTES = 192
@@ -61,4 +61,6 @@ def _bytes(value: Value) -> int:
         return _VALUE_BYTES + sum(
             _VALUE_BYTES + len(name) + _bytes(each) for name, each in members.items()
         )
+    if isinstance(value, StructMap):
+        return _VALUE_BYTES + sum(_bytes(key) + _bytes(each) for key, each in value.entries)
     return _VALUE_BYTES

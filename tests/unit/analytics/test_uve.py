@@ -13,7 +13,7 @@ from skytrail.analytics.uve_filter import FilterUnusable, UveFilter, filter_of
 from skytrail.analytics.uve_stream import UveChanges
 from skytrail.analytics.uve_types import TABLES, plural, singular
 from skytrail.wire.errors import DecodeError
-from skytrail.wire.sandesh import ClientHello, Field, Struct
+from skytrail.wire.sandesh import ClientHello, Field, Struct, StructMap
 from skytrail.wire.telemetry import Uve
 
 VNS = "ObjectVNTable"
@@ -111,6 +111,21 @@ def test_typed_form_says_type_and_rule_of_every_value():
                 ]
             ],
         }
+    }
+
+
+def test_typed_form_of_a_map_keyed_by_structs_has_keys_and_values_by_name():
+    entries = tuple(
+        (Struct("Port", {"port": Field("u16", port)}), Struct("Info", {"n": Field("i64", port)}))
+        for port in (80, 81)
+    )
+
+    assert uve_json.typed_field(Field("map", StructMap(entries), "struct"))["map"] == {
+        "@key": "struct",
+        "@value": "struct",
+        "@size": "2",
+        "Port": [{"port": {"@type": "u16", "#text": str(port)}} for port in (80, 81)],
+        "Info": [{"n": {"@type": "i64", "#text": str(port)}} for port in (80, 81)],
     }
 
 

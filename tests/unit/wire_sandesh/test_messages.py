@@ -11,8 +11,10 @@ from skytrail.wire.sandesh import (
     SandeshFramer,
     SandeshType,
     Struct,
+    StructMap,
     decode_client_hello,
     decode_message,
+    encode_body,
     encode_client_hello,
     frame_of,
     plain,
@@ -42,6 +44,17 @@ BODY = (
     '<load type="map" identifier="6"><map key="string" value="double" size="1">'
     "<element>cpu</element><element>0.5</element></map></load>"
     "</BgpPeerData></data></BgpPeerUve>"
+)
+SESSIONS = (
+    '<Sessions type="sandesh"><by_port type="map" identifier="1">'
+    '<map key="struct" value="struct" size="2">'
+    '<IpPort><ip type="ipaddr" identifier="1">192.0.2.1</ip>'
+    '<port type="u16" identifier="2">80</port></IpPort>'
+    '<Info><bytes type="i64" identifier="1">5</bytes></Info>'
+    '<IpPort><ip type="ipaddr" identifier="1">192.0.2.1</ip>'
+    '<port type="u16" identifier="2">81</port></IpPort>'
+    '<Info><bytes type="i64" identifier="1">6</bytes></Info>'
+    "</map></by_port></Sessions>"
 )
 
 
@@ -92,12 +105,50 @@ def test_annotations_of_fields_are_kept():
         ('"u32"', '"u128"', "unknown type"),
         ("</BgpPeerData>", "", "not well-formed"),
         ("<element>0.5</element>", "", "a key and no value"),
+        ('type="map" identifier="6"', 'type="list" identifier="6"', "map where a list should be"),
         ('type="sandesh"', 'type="struct"', "not of type sandesh"),
     ],
 )
 def test_body_that_is_not_what_it_says_is_an_error(before, after, reason):
     with pytest.raises(DecodeError, match=reason):
         message(BODY.replace(before, after, 1))
+
+
+def test_map_keyed_by_structs_keeps_each_entry():
+    read = message(SESSIONS)
+
+    by_port = read.fields["by_port"].value
+    assert isinstance(by_port, StructMap)
+    assert [key.name for key, _ in by_port.entries] == ["IpPort", "IpPort"]
+    assert plain(by_port) == [
+        {"key": {"ip": "192.0.2.1", "port": 80}, "value": {"bytes": 5}},
+        {"key": {"ip": "192.0.2.1", "port": 81}, "value": {"bytes": 6}},
+    ]
+    assert encode_body(read) == SESSIONS
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        (">81<", ">80<", "same key twice"),
+        ('key="struct"', 'key="string"', "a map's key is one value"),
+        (">80<", ">65536<", "out of its type's range"),
+        ('<Info><bytes type="i64" identifier="1">6</bytes></Info>', "", "a key and no value"),
+        ("<port ", "<ip ", "not well-formed"),
+        ('type="u16" identifier="2">80</port>', 'type="u16">80</port><port type="u16">9</port>',
+         "has a field twice"),
+    ],
+)  # fmt: skip
+def test_map_keyed_by_structs_that_is_none_is_an_error(before, after, reason):
+    with pytest.raises(DecodeError, match=reason):
+        message(SESSIONS.replace(before, after, 1))
+
+
+def test_map_keyed_by_text_has_no_key_twice():
+    one = "<element>cpu</element><element>0.5</element>"
+
+    with pytest.raises(DecodeError, match="same key twice"):
+        message(BODY.replace(one, one + one))
 
 
 def test_entities_are_not_expanded():

@@ -21,6 +21,7 @@ from skytrail.wire.sandesh.message import (
     SandeshMessage,
     SandeshType,
     Struct,
+    StructMap,
     Value,
     plain,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "SandeshMessage",
     "SandeshType",
     "Struct",
+    "StructMap",
     "Value",
     "decode_client_hello",
     "decode_message",

@@ -5,6 +5,8 @@
       <name type="string" identifier="1" key="ObjectVRouter">host1</name>
       <disks type="map" identifier="2"><map key="string" value="u64" size="1">
         <element>sda1</element><element>7</element></map></disks>
+      <peers type="map" identifier="3"><map key="struct" value="i64" size="1">
+        <Peer><ip type="ipaddr" identifier="1">192.0.2.1</ip></Peer><element>5</element></map></peers>
     </NodeStatus></data></NodeStatusUVE>
 
 What a generator says is not trusted: nothing is expanded or loaded, depth and text are bounded by
@@ -29,7 +31,9 @@ from skytrail.wire.sandesh.message import (
     SandeshMessage,
     SandeshType,
     Struct,
+    StructMap,
     Value,
+    plain,
 )
 
 _HEADER: Final = "SandeshHeader"
@@ -132,7 +136,10 @@ def _header(element: _Element) -> SandeshHeader:
 def _fields(element: _Element, depth: int) -> dict[str, Field]:
     if depth > _DEPTH_MAX:
         raise DecodeError(f"nested deeper than {_DEPTH_MAX}")
-    return {child.tag: _field(child, depth) for child in element}
+    fields = {child.tag: _field(child, depth) for child in element}
+    if len(fields) != len(element):
+        raise DecodeError(f"{element.tag[:64]} has a field twice")
+    return fields
 
 
 def _field(element: _Element, depth: int) -> Field:
@@ -144,7 +151,7 @@ def _field(element: _Element, depth: int) -> Field:
         if len(element) != 1:
             raise DecodeError(f"field {element.tag[:64]} does not hold one {kind}")
         inner = next(iter(element))
-        return Field(kind, _container(inner, depth), inner.get(_CONTAINERS[kind]), notes)
+        return Field(kind, _container(inner, kind, depth), inner.get(_CONTAINERS[kind]), notes)
     return Field(kind, _scalar(element, kind), "", notes)
 
 
@@ -155,19 +162,39 @@ def _struct(element: _Element, depth: int) -> Struct:
     return Struct(inner.tag, _fields(inner, depth + 1))
 
 
-def _container(element: _Element, depth: int) -> Value:
+def _container(element: _Element, kind: str, depth: int) -> Value:
+    if element.tag != kind:
+        raise DecodeError(f"{element.tag[:64]} where a {kind} should be")
     if depth > _DEPTH_MAX:
         raise DecodeError(f"nested deeper than {_DEPTH_MAX}")
-    if element.tag in {"list", "set"}:
-        return [_item(each, element.get("type"), depth) for each in element]
-    if element.tag != "map":
-        raise DecodeError(f"{element.tag[:64]} where a list, set or map should be")
+    if kind == "map":
+        return _map(element, depth)
+    return [_item(each, element.get("type"), depth) for each in element]
+
+
+def _map(element: _Element, depth: int) -> StructMap | dict[str, Value]:
     items = list(element)
     if len(items) % 2:
         raise DecodeError("a map with a key and no value")
     kind = element.get("value")
-    pairs = zip(items[::2], items[1::2], strict=True)
-    return {key.text or "": _item(value, kind, depth) for key, value in pairs}
+    values = (_item(value, kind, depth) for value in items[1::2])
+    found: StructMap | dict[str, Value]
+    if element.get("key") == "struct":
+        keys = [Struct(key.tag, _fields(key, depth + 1)) for key in items[::2]]
+        found = StructMap(tuple(zip(keys, values, strict=True)))
+        different = len({repr(plain(key)) for key in keys})
+    else:
+        found = dict(zip(map(_key, items[::2]), values, strict=True))
+        different = len(found)
+    if different != len(items) // 2:
+        raise DecodeError("a map with the same key twice")
+    return found
+
+
+def _key(element: _Element) -> str:
+    if len(element):
+        raise DecodeError(f"{element.tag[:64]}, which has fields, where a map's key is one value")
+    return element.text or ""
 
 
 def _item(element: _Element, kind: str, depth: int) -> Value:
@@ -178,7 +205,7 @@ def _item(element: _Element, kind: str, depth: int) -> Value:
         inner = next(iter(element), None) if element.tag == "element" else element
         if inner is None:
             raise DecodeError("an empty element in the place of a container")
-        return _container(inner, depth + 1)
+        return _container(inner, kind, depth + 1)
     return _scalar(element, kind)
 
 
@@ -282,6 +309,13 @@ def _encoded(value: Value, kind: str, element_type: str) -> str:
         )
         size = len(members)
         return f'<map key="string" value="{element_type}" size="{size}">{items}</map>'
+    if isinstance(value, StructMap):
+        items = "".join(
+            f"{_encoded(key, 'struct', '')}{_encoded_item(each, element_type)}"
+            for key, each in value.entries
+        )
+        size = len(value.entries)
+        return f'<map key="struct" value="{element_type}" size="{size}">{items}</map>'
     return _text(value)
 
 

@@ -85,8 +85,15 @@ class Struct:
     fields: Mapping[str, Field]
 
 
-Value = str | int | float | bool | Struct | list["Value"] | dict[str, "Value"]
-"""Of a field. Sets are lists; keys of maps are text."""
+@dataclass(frozen=True, slots=True)
+class StructMap:
+    """A map keyed by structs, such as (address, port): its entries, as they are told, no key twice."""
+
+    entries: tuple[tuple[Struct, Value], ...]
+
+
+Value = str | int | float | bool | Struct | list["Value"] | dict[str, "Value"] | StructMap
+"""Of a field. Sets are lists; keys of maps are text, or structs in a :class:`StructMap`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,7 @@ class SandeshMessage:
 
 
 def plain(value: Value) -> object:
-    """Return a value without its types: structs and maps as dicts."""
+    """Return a value without its types: structs and maps as dicts, maps keyed by structs as entries."""
     if isinstance(value, Struct):
         return {name: plain(each.value) for name, each in value.fields.items()}
     if isinstance(value, list):
@@ -116,4 +123,6 @@ def plain(value: Value) -> object:
     if isinstance(value, dict):
         members = cast("dict[str, Value]", value)
         return {name: plain(each) for name, each in members.items()}
+    if isinstance(value, StructMap):
+        return [{"key": plain(key), "value": plain(each)} for key, each in value.entries]
     return value
