@@ -3,16 +3,16 @@
 import { api, axe, check, expecting, goTo, heading, open, page, picture } from "./harness.mjs";
 
 /** Has one transaction carried out as the page's user. */
-async function made(...operations) {
+export async function made(...operations) {
   const reply = await api("POST", "/api/v1/transaction", { operations });
   check(reply.status === 200, JSON.stringify(reply).slice(0, 400));
 }
 
-const create = (type, name, object = {}) => ({ op: "create", type, object: { fq_name: ["default-domain", ...name], ...object } });
-const subnet = (ip_prefix) => [{ to: ["default-domain", "default-project", "default-network-ipam"], attr: { ipam_subnets: [{ subnet: { ip_prefix, ip_prefix_len: 24 } }] } }];
-const byName = async (type, name) => (await api("GET", `/api/v1/${type}/by-name/${name}`)).json;
+export const create = (type, name, object = {}) => ({ op: "create", type, object: { fq_name: ["default-domain", ...name], ...object } });
+export const subnet = (ip_prefix, ip_prefix_len = 24) => [{ to: ["default-domain", "default-project", "default-network-ipam"], attr: { ipam_subnets: [{ subnet: { ip_prefix, ip_prefix_len } }] } }];
+export const byName = async (type, name) => (await api("GET", `/api/v1/${type}/by-name/${name}`)).json;
 
-async function pick(label, text, option = text) {
+export async function pick(label, text, option = text) {
   const box = page.getByRole("combobox", { name: label, exact: true });
   await box.click();
   if (await box.isEditable()) await box.fill(text);

@@ -150,3 +150,8 @@ export interface Operation {
 export function transact(operations: readonly Operation[], dryRun = false): Promise<Document> {
   return call<Document>("POST", `/api/v1/transaction${dryRun ? "?dry_run=true" : ""}`, { body: { operations } });
 }
+
+/** For an operation: it is refused when somebody changed the object since it was read with its tag. */
+export function ifUnchanged(object: ConfigObject): { readonly if_match?: string } {
+  return typeof object["etag"] === "string" ? { if_match: object["etag"] } : {};
+}

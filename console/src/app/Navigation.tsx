@@ -1,7 +1,7 @@
 /** Every object type by family, and the pages that are about all of them. */
 
 import {
-  AlertOutlined, ApartmentOutlined, AppstoreOutlined, ClusterOutlined, DashboardOutlined, DeploymentUnitOutlined, FileSearchOutlined, FundOutlined,
+  AlertOutlined, ApartmentOutlined, AppstoreOutlined, ClusterOutlined, DashboardOutlined, DeploymentUnitOutlined, FileSearchOutlined, FundOutlined, GatewayOutlined, PieChartOutlined,
   HistoryOutlined, ImportOutlined, NodeIndexOutlined, PartitionOutlined, RocketOutlined, SafetyOutlined, TeamOutlined,
 } from "@ant-design/icons";
 import { Layout, Menu } from "antd";
@@ -38,6 +38,7 @@ export function Navigation({ scheme }: { readonly scheme: Scheme }) {
       { key: "/topology", icon: <ApartmentOutlined />, label: <Link to="/topology">Topology</Link> },
       { key: "/flows", icon: <DeploymentUnitOutlined />, label: <Link to="/flows">Service map</Link> },
       { key: "/trace", icon: <NodeIndexOutlined />, label: <Link to="/trace">Path trace</Link> },
+      { key: "/addresses", icon: <PieChartOutlined />, label: <Link to="/addresses">Address use</Link> },
       { key: "/nodes", icon: <ClusterOutlined />, label: <Link to="/nodes">Infrastructure</Link> },
       { key: "/monitor", icon: <FundOutlined />, label: <Link to="/monitor">Monitor</Link> },
       { key: "/alarms", icon: <AlertOutlined />, label: <Link to="/alarms">Alarms</Link> },
@@ -45,6 +46,7 @@ export function Navigation({ scheme }: { readonly scheme: Scheme }) {
     ];
     const writing = [
       { key: "/security", icon: <SafetyOutlined />, label: <Link to="/security">Application policy</Link> },
+      { key: "/routers", icon: <GatewayOutlined />, label: <Link to="/routers">Routers</Link> },
       { key: "/chains", icon: <PartitionOutlined />, label: <Link to="/chains">Service chains</Link> },
       { key: "/import", icon: <ImportOutlined />, label: <Link to="/import">Import</Link> },
       { key: "/guide", icon: <RocketOutlined />, label: <Link to="/guide">First steps</Link> },

@@ -30,6 +30,8 @@ const TopologyPage = lazy(() => import("../features/topology/TopologyPage").then
 const FlowMapPage = lazy(() => import("../features/flows/FlowMapPage").then((m) => ({ default: m.FlowMapPage })));
 const GuidePage = lazy(() => import("../features/guide/GuidePage").then((m) => ({ default: m.GuidePage })));
 const ChainsPage = lazy(() => import("../features/chains/ChainsPage").then((m) => ({ default: m.ChainsPage })));
+const AddressesPage = lazy(() => import("../features/addresses/AddressesPage").then((m) => ({ default: m.AddressesPage })));
+const RoutersPage = lazy(() => import("../features/routers/RoutersPage").then((m) => ({ default: m.RoutersPage })));
 const UsersPage = lazy(() => import("../features/users/UsersPage").then((m) => ({ default: m.UsersPage })));
 const SecurityPage = lazy(() => import("../features/security/SecurityPage").then((m) => ({ default: m.SecurityPage })));
 const HistoryPage = lazy(() => import("../features/history/HistoryPage").then((m) => ({ default: m.HistoryPage })));
@@ -93,6 +95,8 @@ function Pages() {
       <Route path="/flows" element={<FlowMapPage />} />
       <Route path="/topology" element={<TopologyPage />} />
       <Route path="/chains" element={<ChainsPage />} />
+      <Route path="/addresses" element={<AddressesPage />} />
+      <Route path="/routers" element={<RoutersPage />} />
       <Route path="/users" element={<UsersPage />} />
       <Route path="/security" element={<SecurityPage />} />
       <Route path="/guide" element={<GuidePage />} />

@@ -1,6 +1,6 @@
 /** Service chains: a rule of a network policy that leads traffic between two networks through services. Pure. */
 
-import type { Operation } from "../../api/client";
+import { ifUnchanged, type Operation } from "../../api/client";
 import { addressesText, portsOf, portsText, rulesOf } from "../../forms/rules";
 import { type ConfigObject, type Document, equal, isDocument, isList, type Json, lastName, textsOf } from "../../model/document";
 
@@ -161,10 +161,6 @@ export function placeFor(rules: readonly Document[], rule: Document): number {
   return at < 0 ? rules.length : at;
 }
 
-function matching(object: ConfigObject): { readonly if_match?: string } {
-  return typeof object["etag"] === "string" ? { if_match: object["etag"] } : {};
-}
-
 /** What makes the rule be so, and has both networks use its policy. */
 export function chainOperations(chain: Chain, objects: Objects, project: readonly string[]): Operation[] {
   const policy = objects.policies.find((each) => each.fq_name.join(":") === chain.policy);
@@ -180,7 +176,7 @@ export function chainOperations(chain: Chain, objects: Objects, project: readonl
     const place = placeFor(rules, rule);
     const next = old === undefined ? [...rules.slice(0, place), rule, ...rules.slice(place)] : rules.map((each, at) => (at === chain.index ? rule : each));
     if (!equal(next, rules)) {
-      operations.push({ op: "patch", type: "network-policy", uuid: policy.uuid, object: { network_policy_entries: { policy_rule: next } }, ...matching(policy) });
+      operations.push({ op: "patch", type: "network-policy", uuid: policy.uuid, object: { network_policy_entries: { policy_rule: next } }, ...ifUnchanged(policy) });
     }
   }
   for (const end of [chain.left, chain.right]) {
@@ -189,7 +185,7 @@ export function chainOperations(chain: Chain, objects: Objects, project: readonl
     const refs = (isList(network["network_policy_refs"]) ? network["network_policy_refs"] : []).filter(isDocument);
     const majors = refs.map((each) => (isDocument(each["attr"]) && isDocument(each["attr"]["sequence"]) ? Number(each["attr"]["sequence"]["major"]) : 0));
     const added = { to: name, attr: { sequence: { major: majors.length === 0 ? 0 : Math.max(...majors) + 1, minor: 0 } } };
-    operations.push({ op: "patch", type: "virtual-network", uuid: network.uuid, object: { network_policy_refs: [...refs, added] }, ...matching(network) });
+    operations.push({ op: "patch", type: "virtual-network", uuid: network.uuid, object: { network_policy_refs: [...refs, added] }, ...ifUnchanged(network) });
   }
   return operations;
 }
@@ -200,7 +196,7 @@ export function removal(chain: Chain, objects: Objects): Operation[] {
   if (policy === undefined) return [];
   const rest = rulesOf(policy["network_policy_entries"]).filter((_, index) => index !== chain.index);
   const entries = rest.length === 0 ? null : { policy_rule: rest };
-  return [{ op: "patch", type: "network-policy", uuid: policy.uuid, object: { network_policy_entries: entries }, ...matching(policy) }];
+  return [{ op: "patch", type: "network-policy", uuid: policy.uuid, object: { network_policy_entries: entries }, ...ifUnchanged(policy) }];
 }
 
 function freeName(wanted: string, taken: readonly ConfigObject[]): string {
@@ -274,7 +270,7 @@ export function serviceOperations(wanted: Wanted, objects: Objects, where: Where
     ...Array.from({ length: wanted.copies }, (_, number) => copyOperations(instance, number + 1, wanted.hasStandby && number > 0, objects, where)).flat(),
     ...(check === undefined ? [] : [{
       op: "patch" as const, type: "service-health-check", uuid: check.uuid,
-      object: { service_instance_refs: [...held, { to: instance, attr: { interface_type: "left" } }] }, ...matching(check),
+      object: { service_instance_refs: [...held, { to: instance, attr: { interface_type: "left" } }] }, ...ifUnchanged(check),
     }]),
   ];
 }

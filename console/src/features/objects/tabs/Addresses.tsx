@@ -2,13 +2,12 @@
 
 import { useQuery } from "@tanstack/react-query";
 import { Alert, Empty, Spin } from "antd";
-import { Link } from "react-router";
 
 import { call, list } from "../../../api/client";
 import { rowsOf } from "../../../forms/subnets";
-import { RowGrid } from "../../../grid/RowGrid";
 import type { ConfigObject } from "../../../model/document";
-import { capacityText, type Held, heldOf, inOrder, shareOf, type Use, fillOf } from "./addresses";
+import { capacityText, heldOf, inOrder, shareOf, type Use, fillOf } from "./addresses";
+import { HeldGrid } from "./HeldGrid";
 
 const LIMIT = 10_000;
 
@@ -45,16 +44,10 @@ export function Addresses({ object }: { readonly object: ConfigObject }) {
       {counted.data === undefined ? <Spin /> : <Subnets uses={counted.data} />}
       <h2 style={{ fontSize: 15 }}>Who has which</h2>
       {held.data?.length === 0 && <p className="form-note">Nobody has an address yet: ports get theirs when they are made.</p>}
-      {held.data !== undefined && held.data.length > 0 && <div style={{ height: Math.min(420, 80 + 30 * held.data.length), display: "flex" }}><RowGrid label="Addresses in use" columns={COLUMNS} rows={held.data} /></div>}
+      {held.data !== undefined && held.data.length > 0 && <HeldGrid held={held.data} />}
     </>
   );
 }
-
-const COLUMNS = [
-  { name: "address", title: "Address", width: 200, render: (row: Held) => <Link to={`/o/${row.type}/${row.uuid}`} className="mono">{row.address || "none yet"}</Link> },
-  { name: "kind", title: "Kind", width: 160, render: (row: Held) => row.kind },
-  { name: "port", title: "Port", width: 320, render: (row: Held) => row.ports.map((each) => <Link key={each.uuid} to={`/o/virtual-machine-interface/${each.uuid}`} style={{ marginRight: 8 }}>{each.name}</Link>) },
-];
 
 function Subnets({ uses }: { readonly uses: readonly Use[] }) {
   return (

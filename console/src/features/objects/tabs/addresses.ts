@@ -25,20 +25,39 @@ function v6Number(text: string): bigint | undefined {
   return all.reduce((sum, each) => sum * 65_536n + BigInt(`0x${each}`), 0n);
 }
 
-/** Addresses of a prefix, or of the pools that narrow it; network and broadcast addresses are none. */
-export function capacityOf(subnet: Document): bigint {
+type Range = readonly [bigint, bigint];
+
+/** First and last address that may be given out, of the prefix or of each pool that narrows it. */
+function rangesOf(subnet: Document): Range[] {
   const pools = isList(subnet["allocation_pools"]) ? subnet["allocation_pools"].filter(isDocument) : [];
   if (pools.length > 0) {
-    return pools.reduce((sum, each) => {
+    return pools.flatMap((each): Range[] => {
       const [start, end] = [addressNumber(String(each["start"])), addressNumber(String(each["end"]))];
-      return start === undefined || end === undefined || end < start ? sum : sum + end - start + 1n;
-    }, 0n);
+      return start === undefined || end === undefined || end < start ? [] : [[start, end]];
+    });
   }
   const [address = "", length = "0"] = prefixText(subnet).split("/");
-  const isV6 = address.includes(":");
-  const bits = BigInt((isV6 ? 128 : 32) - Number(length));
-  const whole = 1n << bits;
-  return !isV6 && bits > 1n ? whole - 2n : whole;
+  const bits = BigInt((address.includes(":") ? 128 : 32) - Number(length));
+  const first = ((addressNumber(address) ?? 0n) >> bits) << bits;
+  const last = first + (1n << bits) - 1n;
+  return bits > 1n ? [[first + 1n, last - 1n]] : [[first, last]];
+}
+
+/** How many addresses ports may get: network and broadcast address, gateway and DNS server's are none of them. */
+export function capacityOf(subnet: Document): bigint {
+  const ranges = rangesOf(subnet);
+  const own = new Set([subnet["default_gateway"], subnet["dns_server_address"]].map((each) => addressNumber(String(each ?? ""))));
+  const whole = ranges.reduce((sum, [start, end]) => sum + end - start + 1n, 0n);
+  return whole - BigInt([...own].filter((each) => each !== undefined && ranges.some(([start, end]) => each >= start && each <= end)).length);
+}
+
+/** Whether the address is one of the subnet's prefix. */
+export function isWithin(subnet: Document, address: string): boolean {
+  const [prefix = "", length = "0"] = prefixText(subnet).split("/");
+  const [base, number] = [addressNumber(prefix), addressNumber(address)];
+  if (base === undefined || number === undefined || prefix.includes(":") !== address.includes(":")) return false;
+  const bits = BigInt((prefix.includes(":") ? 128 : 32) - Number(length));
+  return base >> bits === number >> bits;
 }
 
 export interface Use {
@@ -65,7 +84,8 @@ export function shareOf({ used, capacity }: Use): number {
 
 export function capacityText(capacity: bigint): string {
   if (capacity < 10n ** 7n) return Number(capacity).toLocaleString("en");
-  return `2^${capacity.toString(2).length - 1}`;
+  // Rounded: the few addresses that are nobody's do not make half of it.
+  return `2^${(capacity + (capacity >> 8n)).toString(2).length - 1}`;
 }
 
 export interface Held {
@@ -76,11 +96,14 @@ export interface Held {
   readonly ports: readonly { readonly uuid: string; readonly name: string }[];
 }
 
-export function heldOf(type: "instance-ip" | "floating-ip", object: ConfigObject): Held {
+export type AddressType = "instance-ip" | "floating-ip" | "alias-ip";
+export const ADDRESS_MEMBERS: Readonly<Record<AddressType, string>> = { "instance-ip": "instance_ip_address", "floating-ip": "floating_ip_address", "alias-ip": "alias_ip_address" };
+
+export function heldOf(type: AddressType, object: ConfigObject): Held {
   const refs = isList(object["virtual_machine_interface_refs"]) ? object["virtual_machine_interface_refs"].filter(isDocument) : [];
-  const kind = type === "floating-ip" ? "floating" : object["service_instance_ip"] === true ? "shared by a service" : object["instance_ip_secondary"] === true ? "secondary" : refs.length === 0 ? "no port has it" : "of a port";
+  const kind = type === "floating-ip" ? "floating" : type === "alias-ip" ? "alias" : object["service_instance_ip"] === true ? "shared by a service" : object["instance_ip_secondary"] === true ? "secondary" : refs.length === 0 ? "no port has it" : "of a port";
   return {
-    address: String(object[type === "floating-ip" ? "floating_ip_address" : "instance_ip_address"] ?? ""), kind, uuid: object.uuid, type,
+    address: String(object[ADDRESS_MEMBERS[type]] ?? ""), kind, uuid: object.uuid, type,
     ports: refs.map((each) => ({ uuid: String(each["uuid"]), name: lastName(textsOf(each["to"])) })),
   };
 }
