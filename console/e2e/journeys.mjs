@@ -7,7 +7,7 @@ import { readFile } from "node:fs/promises";
 
 import { countingWhatThereIs, decidingByTags, drawingAServiceChain, fillingTables, learningFromAnEmptyList, lettingUsersIn, namingInDns, peeringRouters, planningAndReverting } from "./editors.mjs";
 import { api, axe, check, choose, errors, expecting, go, goTo, heading, open, outside, page, PASSWORD, picture, row } from "./harness.mjs";
-import { joiningNetworksByARouter, seeingHowFullSubnetsAre } from "./networks.mjs";
+import { joiningNetworksByARouter, leadingFloatingAddresses, seeingHowFullSubnetsAre } from "./networks.mjs";
 
 const MANY = 3000;
 
@@ -234,7 +234,8 @@ async function scrollingThousands() {
   }));
   const made = await api("POST", "/api/v1/transaction", { operations });
   check(made.status === 200, JSON.stringify(made).slice(0, 300));
-  await open("/o/virtual-machine");
+  // The example has machines too.
+  await open("/o/virtual-machine?q=name:prefix:vm-");
   await row("vm-00000").waitFor();
   const grid = page.getByRole("grid");
   check((await grid.getAttribute("aria-rowcount")) === String(MANY + 1), "the count is wrong");
@@ -359,7 +360,7 @@ const JOURNEYS = {
   loggingIn, beginningEmpty, takingFirstSteps, editingRulesAsATable, tracingWithoutAgents, beingAPlainMember, makingANetwork,
   readingWhyNot, seeingOthersChanges, editingWhatSomebodyElseChanged, changingManyAtOnce, scrollingThousands,
   decidingByTags, drawingAServiceChain, planningAndReverting, fillingTables,
-  countingWhatThereIs, namingInDns, lettingUsersIn, peeringRouters, seeingHowFullSubnetsAre, joiningNetworksByARouter,
+  countingWhatThereIs, namingInDns, lettingUsersIn, peeringRouters, seeingHowFullSubnetsAre, joiningNetworksByARouter, leadingFloatingAddresses,
   learningFromAnEmptyList,
   searching, travellingIntoThePast, watchingTheSystem, formsOfManyTypes, beingWatchedByNobody,
 };

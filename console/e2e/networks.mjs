@@ -112,3 +112,60 @@ async function changingTheRouter() {
   const left = await api("GET", "/api/v1/virtual-machine-interface?parent=default-domain:routed&filter=virtual_machine_interface_device_owner:eq:network:router_interface&count=true");
   check(left.json.count === 0, "ports of the router are left");
 }
+
+export async function leadingFloatingAddresses() {
+  await made(
+    create("project", ["reached"]),
+    network("reached", "inside", subnet("10.62.0.0")),
+    create("virtual-network", ["reached", "town"], { parent_type: "project", network_ipam_refs: subnet("198.51.100.0"), router_external: true }),
+    create("floating-ip-pool", ["reached", "town", "public"], { parent_type: "virtual-network" }),
+    port("reached", "counter", "inside"),
+    address("counter-1", "reached", "inside", "counter"),
+  );
+  await goTo("Floating IPs");
+  await page.getByText("Choose a project: the addresses").waitFor();
+  await pick("Project", "reached");
+  await page.getByText("The project has no floating address yet.").waitFor();
+  await page.getByRole("button", { name: "Take an address" }).click();
+  await page.getByRole("alert").getByText("Choose the pool that the address is of").waitFor();
+  await pick("Pool", "public", "reached › town › public");
+  await pick("Port", "counter");
+  await page.getByRole("switch", { name: "Only some ports" }).click();
+  await page.getByRole("button", { name: "Add mapping" }).click();
+  await page.getByRole("textbox", { name: "Port outside of mapping 1" }).fill("80");
+  await page.getByRole("alert").getByText("Each mapping has a port outside").waitFor();
+  check(await page.getByRole("button", { name: "Take it" }).isDisabled(), "half a mapping can be saved");
+  await page.getByRole("textbox", { name: "Port of the workload of mapping 1" }).fill("8080");
+  await axe("a new floating address");
+  await page.getByRole("button", { name: "Preview" }).click();
+  const drawer = page.getByRole("dialog");
+  await drawer.getByText("8080").first().waitFor();
+  await drawer.getByRole("button", { name: "Close" }).click();
+  await drawer.waitFor({ state: "hidden" });
+  await page.getByRole("button", { name: "Take it" }).click();
+  await page.getByRole("cell", { name: "TCP 80 → 8080", exact: true }).waitFor();
+  await page.getByRole("button", { name: /^Open 198\.51\.100\./ }).click();
+  await page.getByText("in only", { exact: true }).click();
+  await axe("a floating address");
+  await picture("floating");
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await page.getByRole("cell", { name: "in only", exact: true }).waitFor();
+  const [{ uuid }] = (await api("GET", "/api/v1/floating-ip?parent=default-domain:reached:town:public")).json.items;
+  const taken = (await api("GET", `/api/v1/floating-ip/${uuid}`)).json;
+  check(taken.floating_ip_traffic_direction === "ingress" && taken.virtual_machine_interface_refs[0].to.at(-1) === "counter" && taken.floating_ip_port_mappings.port_mappings[0].dst_port === 8080, JSON.stringify(taken));
+  await lettingTheAddressGo(uuid);
+}
+
+async function lettingTheAddressGo(uuid) {
+  await page.getByRole("button", { name: /^Open 198\.51\.100\./ }).click();
+  await page.locator(".ant-select").filter({ has: page.getByRole("combobox", { name: "Port", exact: true }) }).hover();
+  await page.locator(".ant-select").filter({ has: page.getByRole("combobox", { name: "Port", exact: true }) }).locator(".ant-select-clear").click();
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await page.getByRole("cell", { name: "none", exact: true }).waitFor();
+  const free = (await api("GET", `/api/v1/floating-ip/${uuid}`)).json;
+  check((free.virtual_machine_interface_refs ?? []).length === 0, JSON.stringify(free));
+  await page.getByRole("button", { name: /^Open 198\.51\.100\./ }).click();
+  await page.getByRole("button", { name: "Release" }).click();
+  await page.getByRole("button", { name: "Give it back" }).click();
+  await page.getByText("The project has no floating address yet.").waitFor();
+}

@@ -1,7 +1,7 @@
 /** Every object type by family, and the pages that are about all of them. */
 
 import {
-  AlertOutlined, ApartmentOutlined, AppstoreOutlined, ClusterOutlined, DashboardOutlined, DeploymentUnitOutlined, FileSearchOutlined, FundOutlined, GatewayOutlined, PieChartOutlined,
+  AlertOutlined, ApartmentOutlined, AppstoreOutlined, ClusterOutlined, DashboardOutlined, DeploymentUnitOutlined, FileSearchOutlined, FundOutlined, GatewayOutlined, GlobalOutlined, PieChartOutlined,
   HistoryOutlined, ImportOutlined, NodeIndexOutlined, PartitionOutlined, RocketOutlined, SafetyOutlined, TeamOutlined,
 } from "@ant-design/icons";
 import { Layout, Menu } from "antd";
@@ -47,6 +47,7 @@ export function Navigation({ scheme }: { readonly scheme: Scheme }) {
     const writing = [
       { key: "/security", icon: <SafetyOutlined />, label: <Link to="/security">Application policy</Link> },
       { key: "/routers", icon: <GatewayOutlined />, label: <Link to="/routers">Routers</Link> },
+      { key: "/floating-ips", icon: <GlobalOutlined />, label: <Link to="/floating-ips">Floating IPs</Link> },
       { key: "/chains", icon: <PartitionOutlined />, label: <Link to="/chains">Service chains</Link> },
       { key: "/import", icon: <ImportOutlined />, label: <Link to="/import">Import</Link> },
       { key: "/guide", icon: <RocketOutlined />, label: <Link to="/guide">First steps</Link> },

@@ -31,6 +31,7 @@ const FlowMapPage = lazy(() => import("../features/flows/FlowMapPage").then((m) 
 const GuidePage = lazy(() => import("../features/guide/GuidePage").then((m) => ({ default: m.GuidePage })));
 const ChainsPage = lazy(() => import("../features/chains/ChainsPage").then((m) => ({ default: m.ChainsPage })));
 const AddressesPage = lazy(() => import("../features/addresses/AddressesPage").then((m) => ({ default: m.AddressesPage })));
+const FloatingPage = lazy(() => import("../features/floating/FloatingPage").then((m) => ({ default: m.FloatingPage })));
 const RoutersPage = lazy(() => import("../features/routers/RoutersPage").then((m) => ({ default: m.RoutersPage })));
 const UsersPage = lazy(() => import("../features/users/UsersPage").then((m) => ({ default: m.UsersPage })));
 const SecurityPage = lazy(() => import("../features/security/SecurityPage").then((m) => ({ default: m.SecurityPage })));
@@ -96,6 +97,7 @@ function Pages() {
       <Route path="/topology" element={<TopologyPage />} />
       <Route path="/chains" element={<ChainsPage />} />
       <Route path="/addresses" element={<AddressesPage />} />
+      <Route path="/floating-ips" element={<FloatingPage />} />
       <Route path="/routers" element={<RoutersPage />} />
       <Route path="/users" element={<UsersPage />} />
       <Route path="/security" element={<SecurityPage />} />

@@ -1,16 +1,16 @@
 /** Service chains of a project: drawn, changed in the drawing, planned, saved. */
 
-import { useQueryClient } from "@tanstack/react-query";
-import { Alert, App, Button, Empty, Input, Popconfirm, Select, Spin, Switch, Table } from "antd";
+import { Alert, Button, Empty, Input, Popconfirm, Select, Spin, Switch, Table } from "antd";
 import { PlusOutlined } from "@ant-design/icons";
 import { useState } from "react";
 import { useSearchParams } from "react-router";
 
-import { type Operation, Refused, transact } from "../../api/client";
+import type { Operation } from "../../api/client";
 import { useRight } from "../../api/session";
 import { useConsole } from "../../app/context";
 import { ObjectPicker } from "../../forms/ObjectPicker";
 import { PROTOCOLS } from "../../forms/RuleTable";
+import { useSaving } from "../../forms/useSaving";
 import { PlanPreview } from "../objects/PlanPreview";
 import { type Chain, chainOperations, chainsOf, copyOperations, EMPTY, faultsOf, type Objects, removal, type Service, serviceOperations, servicesOf, shortName, type Wanted, warningsOf } from "./chain";
 import { ChainPicture, Palette } from "./ChainPicture";
@@ -84,13 +84,10 @@ interface Addition {
 
 function Designer({ start, objects, project, onClose }: DesignerProps) {
   const { identity } = useConsole();
-  const queries = useQueryClient();
-  const { message } = App.useApp();
   const [chain, setChain] = useState(start);
   const [added, setAdded] = useState<readonly Addition[]>([]);
   const [isAdding, setIsAdding] = useState(false);
-  const [told, setTold] = useState("");
-  const [isBusy, setIsBusy] = useState(false);
+  const { told, isBusy, run, forget } = useSaving("Somebody changed this policy or network meanwhile: close, and look at it again", onClose);
   const right = useRight(identity, "network-policy", start.policy === "" ? "create" : "update");
   const services = new Map(servicesOf(objects).map((each) => [each.name, each]));
   for (const { service } of added) services.set(service.name, service);
@@ -101,7 +98,7 @@ function Designer({ start, objects, project, onClose }: DesignerProps) {
   const where = (at: Chain) => ({ project, left: at.left, right: at.right, newUuid: () => crypto.randomUUID() });
   const change = (next: Chain) => {
     setChain(next);
-    setTold("");
+    forget();
   };
   const addNew = (wanted: Wanted) => {
     const name = [...project, wanted.name].join(":");
@@ -116,20 +113,6 @@ function Designer({ start, objects, project, onClose }: DesignerProps) {
     const isStandby = service.copies.some((copy) => copy.isStandby);
     const copy = { name: `${shortName(service.name)}-${number}`, uuid: "", sides: ["left", "right"], isStandby };
     setAdded([...added, { service: { ...service, copies: [...service.copies, copy] }, operationsOf: (at) => copyOperations(service.name.split(":"), number, isStandby, objects, where(at)) }]);
-  };
-  const run = async (wanted: readonly Operation[], text: string) => {
-    setIsBusy(true);
-    setTold("");
-    try {
-      await transact(wanted);
-      await queries.invalidateQueries({ queryKey: ["list"] });
-      message.success(text);
-      onClose();
-    } catch (error) {
-      setTold(error instanceof Refused && error.status === 412 ? "Somebody changed this policy or network meanwhile: close, and look at it again" : error instanceof Error ? error.message : String(error));
-    } finally {
-      setIsBusy(false);
-    }
   };
   const networks = objects.networks.map((each) => each.fq_name.join(":"));
   const free = [...services.keys()].filter((name) => !chain.services.includes(name));

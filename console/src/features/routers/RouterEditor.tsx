@@ -1,13 +1,12 @@
 /** What one router joins, by which network it leads out, and which static routes its networks get. */
 
-import { useQueryClient } from "@tanstack/react-query";
-import { Alert, App, Button, Input, Popconfirm, Segmented, Select } from "antd";
+import { Alert, Button, Input, Popconfirm, Segmented, Select } from "antd";
 import { useState } from "react";
 import { Link } from "react-router";
 
-import { type Operation, Refused, transact } from "../../api/client";
 import { useRight } from "../../api/session";
 import { useConsole } from "../../app/context";
+import { useSaving } from "../../forms/useSaving";
 import { lastName } from "../../model/document";
 import { PlanPreview } from "../objects/PlanPreview";
 import { faultsOf, type Objects, operationsOf, removal, type Router, routesOf, SNAT, VXLAN, warningsOf } from "./router";
@@ -24,32 +23,15 @@ const KINDS = [{ value: SNAT, label: "leads out by a network" }, { value: VXLAN,
 
 export function RouterEditor({ start, objects, project, onClose }: Props) {
   const { identity } = useConsole();
-  const queries = useQueryClient();
-  const { message } = App.useApp();
   const [router, setRouter] = useState(start);
-  const [told, setTold] = useState("");
-  const [isBusy, setIsBusy] = useState(false);
+  const { told, isBusy, run, forget } = useSaving("Somebody changed this router meanwhile: close, and look at it again", onClose);
   const isNew = start.uuid === "";
   const right = useRight(identity, "logical-router", isNew ? "create" : "update");
   const faults = faultsOf(router, objects);
   const operations = faults.length > 0 ? [] : operationsOf(router, objects, project, () => crypto.randomUUID());
   const set = (part: Partial<Router>) => {
     setRouter({ ...router, ...part });
-    setTold("");
-  };
-  const run = async (wanted: readonly Operation[], text: string) => {
-    setIsBusy(true);
-    setTold("");
-    try {
-      await transact(wanted);
-      await queries.invalidateQueries({ queryKey: ["list"] });
-      message.success(text);
-      onClose();
-    } catch (error) {
-      setTold(error instanceof Refused && error.status === 412 ? "Somebody changed this router meanwhile: close, and look at it again" : error instanceof Error ? error.message : String(error));
-    } finally {
-      setIsBusy(false);
-    }
+    forget();
   };
   return (
     <section className="form-wide" aria-label="Router">
