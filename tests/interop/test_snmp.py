@@ -75,12 +75,15 @@ class Fabric:
         run(f"ip -n {first} link set {one_end} up")
         run(f"ip -n {second} link set {other_end} up")
 
-    def start(self, name, *command, log):
+    def start(self, name, *command, log, is_read=False):
+        """``is_read``: somebody reads its output; of others it goes to the log, as a full pipe would hold them."""
         # A process group of its own: some daemons have children. By ip, as they look into /sys.
-        process = subprocess.Popen(
-            ["ip", "netns", "exec", self.space(name), *command],
-            stdout=subprocess.PIPE, stderr=log.open("w"), text=True, start_new_session=True,
-        )  # fmt: skip
+        with log.open("w") as errors:
+            process = subprocess.Popen(
+                ["ip", "netns", "exec", self.space(name), *command],
+                stdout=subprocess.PIPE if is_read else errors, stderr=errors, text=True,
+                start_new_session=True,
+            )  # fmt: skip
         self._stack.callback(self._end, process)
         return process
 
@@ -89,7 +92,8 @@ class Fabric:
         if process.poll() is None:
             os.killpg(process.pid, 9)
         process.wait()
-        process.stdout.close()
+        if process.stdout is not None:
+            process.stdout.close()
 
     def _snmpd(self, name):
         folder = self._folder / name
@@ -137,7 +141,7 @@ class World:
         self.poller = self.fabric.start(
             "m", sys.executable, "-m", "skytrail.daemons.snmp", "--every", "1", "--scan-every", "2",
             "--api-socket", str(self.controller.api_socket), "--socket", str(folder / "snmp.sock"),
-            "--collector", f"unix:{telemetry}", log=self.log,
+            "--collector", f"unix:{telemetry}", log=self.log, is_read=True,
         )  # fmt: skip
         assert " ready" in self.poller.stdout.readline()
 

@@ -93,6 +93,9 @@ def no_metrics() -> Iterable[Sample]:
     return ()
 
 
+_TRUTH: Final = {"True": "true", "False": "false"}
+
+
 class Page:
     """The rows of a table that a query asks for; raises ``HttpError`` 400 for what makes no sense."""
 
@@ -102,7 +105,10 @@ class Page:
         self._limit = _count("limit", asked.pop("limit", None), ROWS_COUNT_DEFAULT)
         self._offset = _count("offset", asked.pop("offset", None), 0)
         self._match = _lowered(asked.pop("match", ""))
-        self.columns: Mapping[str, str] = asked
+        # Python's words for truth as well: older tools print and ask so.
+        self.columns: Mapping[str, str] = {
+            name: _TRUTH.get(text, text) for name, text in asked.items()
+        }
         self._shown: list[bytes] = []
         self._total = 0
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from pyasn1.error import PyAsn1Error
 from pysnmp.error import PySnmpError
 from pysnmp.hlapi.v3arch import asyncio as snmp
 
@@ -46,7 +47,7 @@ async def read(device: SnmpDevice, columns: Sequence[Oid], port: int = PORT) -> 
             return await _read(engine, device, columns, port)
     except TimeoutError as error:
         raise DeviceSilent(f"more than {DEVICE_S:.0f} s for its tables") from error
-    except (PySnmpError, OSError, ValueError) as error:
+    except (PySnmpError, PyAsn1Error, OSError, ValueError) as error:
         # Errors of the library may quote what it was given: names of types are enough.
         raise DeviceSilent(f"its answers are of no use ({type(error).__name__})") from error
     finally:

@@ -26,6 +26,7 @@ from skytrail.client import (
 )
 from skytrail.runtime.clock import Clock
 from skytrail.runtime.metrics import Sample
+from skytrail.runtime.tasks import supervise
 from skytrail.wire.telemetry import Statistic, Uve
 
 ROUTER: Final = "physical-router"
@@ -96,6 +97,7 @@ class SnmpPoller:
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            self._tasks.clear()
 
     def _put(self, kind: str, uuid: str, document: Mapping[str, object]) -> None:
         if self._seen is not None:
@@ -113,12 +115,15 @@ class SnmpPoller:
             self._log.warning("snmp_device_unusable", uuid=uuid, reason=str(error))
             return
         former = self._polled.get(uuid)
-        if former is not None and former.device == device:
-            return
-        self._delete(uuid)
-        if device is not None:
-            polled = self._polled[uuid] = _Polled(device)
-            self._tasks[uuid] = asyncio.create_task(self._poll_for_ever(polled), name="snmp-device")
+        if former is None or former.device != device:
+            self._delete(uuid)
+            former = None
+        if device is not None and uuid not in self._tasks:
+            polled = self._polled[uuid] = former or _Polled(device)
+            polling = supervise(
+                "snmp_device", lambda: self._poll_for_ever(polled), clock=self._clock
+            )
+            self._tasks[uuid] = asyncio.create_task(polling, name="snmp-device")
 
     def _delete(self, uuid: str) -> None:
         self._refused.pop(uuid, None)
