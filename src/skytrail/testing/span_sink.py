@@ -104,7 +104,9 @@ def running_sink(place: Path | int) -> Generator[SpanSink]:
             self.send_header("content-type", "application/x-protobuf")
             self.send_header("content-length", str(len(answer)))
             self.end_headers()
-            self.wfile.write(answer)
+            if answer:
+                # A client that has read "length 0" may be gone, and even nothing is not sent to it.
+                self.wfile.write(answer)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # its name there
             """Say nothing."""
