@@ -15,6 +15,7 @@ import pytest
 from skytrail.lab.io.machine import free_port
 from skytrail.runtime.introspection import read_page
 from skytrail.testing.controller import wait_until
+from skytrail.testing.sandesh_sessions import aggregate, endpoint, session, session_message
 from skytrail.wire.sandesh import (
     ClientHello,
     Field,
@@ -112,7 +113,15 @@ class Generator:
         typed = {key: Field("string", text) for key, text in fields.items()}
         if "peer" in typed:
             typed["peer"] = Field("string", fields["peer"], "", {"key": "ObjectBgpPeer"})
-        self.stream.sendall(frame_of(encode_message(SandeshMessage(header, name, typed))))
+        self.send(SandeshMessage(header, name, typed))
+
+    def send(self, message):
+        self.stream.sendall(frame_of(encode_message(message)))
+
+    def sessions(self, *endpoints, days_ago=0):
+        at_us = round((time.time() - 86_400 * days_ago) * 1e6)
+        header = SandeshHeader("h1", self.module, "Control", "0", at_us, type=SandeshType.SESSION)
+        self.send(session_message(header, endpoints))
 
 
 @pytest.fixture
@@ -137,6 +146,67 @@ def test_log_of_a_generator_is_found_by_what_it_says(node, generator):
     assert objects == [
         {"ObjectId": "a:b:it's `quoted` \\ and <tagged>", "ObjectLog": row["Xmlmessage"]}
     ]
+
+
+def compatible_endpoint(host_address, client_ports, **members):
+    """Return sessions that a workload serves at port 443, as a compatible agent tells them."""
+    sessions = {
+        ("10.0.1.9", port): session(
+            {"sampled_bytes": 900, "sampled_pkts": 9, "action": "pass", "setup_time": 1_000_000},
+            {"sampled_bytes": 70, "logged_bytes": 70, "action": "drop", "drop_reason": "SG"},
+            vm="vm1",
+            other_vrouter_ip="192.0.2.2",
+            underlay_proto=2,
+        )
+        for port in client_ports
+    }
+    return endpoint(
+        {("10.0.0.3", 443, 6): aggregate(sessions), ("10.0.0.3", 80, 6): aggregate(sessions)},
+        **{
+            "vmi": "a:b:port1",
+            "vn": "a:b:web",
+            "remote_vn": "a:b:db",
+            "tier": "tier=web",
+            "remote_labels": ["label=b", "label=a"],
+            "is_client_session": False,
+            "vrouter_ip": host_address,
+            **members,
+        },
+    )
+
+
+def test_sessions_of_a_compatible_agent_are_found_as_our_own(node):
+    generator = Generator(node, "sessions")
+    where = [[{"name": "vrouter_ip", "value": "192.0.2.77", "op": 1}]]
+    generator.sessions(compatible_endpoint("192.0.2.77", [1], vn="x" * 1025))
+    generator.sessions(compatible_endpoint("192.0.2.77", [2]), days_ago=40)
+    generator.sessions(compatible_endpoint("192.0.2.77", [40_000, 40_001]))
+
+    def found(fields, table="SessionRecordTable"):
+        return node.query(fields, table, where=where)
+
+    wait_until(lambda: found(["vn"]), "the sessions are stored")
+    single = {
+        "vrouter": "h1", "session_type": "server", "vmi": "a:b:port1", "vn": "a:b:web",
+        "remote_vn": "a:b:db", "tier": "tier=web", "remote_labels": "label=a;label=b",
+        "local_ip": "10.0.0.3", "remote_ip": "10.0.1.9", "protocol": 6, "forward_action": "pass",
+        "reverse_action": "drop", "drop_reason": "SG", "other_vrouter_ip": "192.0.2.2",
+        "underlay_proto": 2, "forward_sampled_bytes": 900, "forward_sampled_pkts": 9,
+        "reverse_logged_bytes": 70, "setup_time": 1_000_000,
+    }  # fmt: skip
+    rows = found([*single, "server_port", "client_port"])
+    assert {(row.pop("server_port"), row.pop("client_port")) for row in rows} == {
+        (service, port) for service in (443, 80) for port in (40_000, 40_001)
+    }
+    assert rows == [single] * 4
+    columns = ["server_port", "SUM(forward_sampled_bytes)", "SUM(sample_count)"]
+    added = found(columns, "SessionSeriesTable")
+    assert sorted(row["server_port"] for row in added) == [80, 443]
+    assert {(row[columns[1]], row[columns[2]]) for row in added} == {(1800, 2)}
+    page = httpx.get(f"http://127.0.0.1:{node.rest}/introspect/generators").json()
+    (known,) = [row for row in page["rows"] if row["name"] == "h1:Control:sessions:0"]
+    assert known["dropped"] == {"unusable": 2}, known
+    generator.stream.close()
 
 
 def test_texts_are_compared_whatever_is_in_them(node, generator):

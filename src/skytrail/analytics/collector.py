@@ -15,9 +15,11 @@ from typing import Protocol
 
 from skytrail.analytics.batch import Batch, BlockBatch, Waiting
 from skytrail.analytics.generators import Generators
-from skytrail.analytics.history_rows import LOGGED, gap_row, message_row
+from skytrail.analytics.history_rows import LOGGED, gap_row, is_timely, message_row
 from skytrail.analytics.pieces import Heard
-from skytrail.analytics.sessions import LATEST_US, block_of
+from skytrail.analytics.sandesh_sessions import MESSAGE as SESSIONS_MESSAGE
+from skytrail.analytics.sandesh_sessions import sessions_of
+from skytrail.analytics.sessions import LATEST_US, NO_NAMES, block_of
 from skytrail.analytics.statistics import rows_of_change, rows_of_message
 from skytrail.analytics.tags import TagNames
 from skytrail.analytics.uve import UveChange, UveTables, change_of
@@ -25,7 +27,7 @@ from skytrail.analytics.uve_room import machine_of
 from skytrail.analytics.uve_stream import UveChanges
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.sandesh import ClientHello, SandeshMessage, SandeshType
-from skytrail.wire.telemetry import Lost, Sessions, Statistic
+from skytrail.wire.telemetry import Lost, Sessions, Statistic, Texts
 
 SNAPSHOTS_COUNT_MAX = 20_000
 SNAPSHOTS_COUNT = 2_000
@@ -44,8 +46,10 @@ class Follower(Protocol):
         """Take note: what a generator says changed there (table, key, struct, generator)."""
         ...
 
-    def sessions(self, message: Sessions, source: str) -> None:
-        """Take over sessions that were checked."""
+    def sessions(
+        self, message: Sessions, source: str, named: Mapping[str, Texts] = NO_NAMES
+    ) -> None:
+        """Take over sessions that were checked; ``named`` are columns of tags that have their names."""
         ...
 
 
@@ -107,30 +111,52 @@ class Collector:
     def session_down(self, generator: str, now: float) -> None:
         self.generators.disconnected(generator, now)
 
-    def receive(self, generator: str, message: SandeshMessage, size: int, now: float) -> None:
+    def receive(
+        self, generator: str, message: SandeshMessage, size: int, now: float, *, wall_us: int
+    ) -> None:
         """Take a message over; what cannot be used is counted, for its generator as well."""
         self.count(generator, message.header.type.name.lower(), size)
         if message.header.generator != generator:
             self.drop(generator, "speaks_for_another")
             return
+        header = message.header
+        if not is_timely(header.timestamp_us, wall_us) and header.type not in _UVES:
+            self.drop(generator, "unusable")
+            return
         for row in rows_of_message(message):
-            self.statistics.add(row, source=message.header.source)
-        if message.header.type in _UVES:
+            self.statistics.add(row, source=header.source)
+        if header.type in _UVES:
             self._uve(generator, message, now)
-        elif message.header.type in LOGGED:
+        elif header.type in LOGGED:
             self.keep(message)
+        elif header.type == SandeshType.SESSION and message.name == SESSIONS_MESSAGE:
+            self._sessions(generator, message)
         else:
             self.drop(generator, "not_kept")
+
+    def _sessions(self, generator: str, message: SandeshMessage) -> None:
+        """Have sessions of an agent that speaks Sandesh written to history."""
+        try:
+            found = sessions_of(message, self.tags)
+            self.keep_sessions(found.told, message.header.source, named=found.tags)
+        except DecodeError:
+            self.drop(generator, "unusable")
 
     def keep(self, message: SandeshMessage) -> None:
         """Have a message of a log written to history."""
         self.messages.add(message_row(message), message.header.level, message.header.source)
 
-    def keep_sessions(self, message: Sessions, source: str, latest_us: int = LATEST_US) -> None:
+    def keep_sessions(
+        self,
+        message: Sessions,
+        source: str,
+        latest_us: int = LATEST_US,
+        named: Mapping[str, Texts] = NO_NAMES,
+    ) -> None:
         """Have sessions of a host written to history; ``DecodeError`` when they cannot be."""
-        self.sessions.add(block_of(message, source, self.tags, latest_us), source)
+        self.sessions.add(block_of(message, source, self.tags, latest_us, named=named), source)
         if self.follower is not None:
-            self.follower.sessions(message, source)
+            self.follower.sessions(message, source, named)
 
     def keep_gap(self, source: str, module: str, lost: Lost) -> None:
         """Have it written to history that something is missing there; ``DecodeError`` for no gap."""

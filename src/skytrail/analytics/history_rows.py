@@ -29,6 +29,9 @@ LOGGED: Final = frozenset(
 )
 """Types of message that are rows of the message table."""
 
+PAST_US_MAX: Final = 31 * 86_400_000_000
+AHEAD_US_MAX: Final = 86_400_000_000
+"""Of what is told. The store has a part for each day, and those of a far future would never go."""
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 _LATEST_US: Final = 4_102_444_800_000_000
 """The year 2100: columns of time hold no more."""
@@ -57,6 +60,11 @@ def message_row(message: SandeshMessage) -> Row:
         "ObjectTables": list(objects),
         "ObjectIds": list(objects.values()),
     }
+
+
+def is_timely(at_us: int, wall_us: int) -> bool:
+    """Tell whether something is kept for that time; ``wall_us`` is now."""
+    return -PAST_US_MAX <= at_us - wall_us <= AHEAD_US_MAX
 
 
 def gap_row(source: str, module: str, lost: Lost) -> Row:

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from skytrail.analytics.alarms import Transition
@@ -24,7 +24,8 @@ from skytrail.analytics.kafka_messages import (
     uve_message,
 )
 from skytrail.analytics.kafka_settings import ALARMS, SESSIONS, STREAMS, UVES, KafkaSettings
-from skytrail.wire.telemetry import Sessions
+from skytrail.analytics.sessions import NO_NAMES
+from skytrail.wire.telemetry import Sessions, Texts
 
 ALARMS_COUNT_MAX: Final = 10_000
 PLACES_COUNT_MAX: Final = 200_000
@@ -84,11 +85,13 @@ class KafkaFeed:
                 self.lost[ALARMS, NO_ROOM] += 1
             self._alarms.append(alarm_message(self.settings, self._node, transition, now_us))
 
-    def sessions(self, message: Sessions, source: str) -> None:
-        """Have sessions told that were checked."""
+    def sessions(
+        self, message: Sessions, source: str, named: Mapping[str, Texts] = NO_NAMES
+    ) -> None:
+        """Have sessions told that were checked; ``named`` are columns of tags that have their names."""
         if SESSIONS not in self.settings.streams:
             return
-        self._packed.append(session_rows(message, source, self._collector.tags))
+        self._packed.append(session_rows(message, source, self._collector.tags, named))
         self._sessions_count += message.count
         while self._sessions_count > SESSIONS_COUNT_MAX and len(self._packed) > 1:
             gone = self._packed.popleft().count

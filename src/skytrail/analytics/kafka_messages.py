@@ -22,9 +22,10 @@ import msgspec
 from skytrail.analytics.alarm_routes import notice_of
 from skytrail.analytics.alarms import Transition
 from skytrail.analytics.kafka_settings import ALARMS, SESSIONS, UVES, KafkaSettings
+from skytrail.analytics.sessions import NO_NAMES
 from skytrail.analytics.tags import COLUMNS, TOLD, TagNames
 from skytrail.wire.sandesh import Field, plain
-from skytrail.wire.telemetry import Sessions
+from skytrail.wire.telemetry import Sessions, Texts
 from skytrail.wire.telemetry.sessions import NUMBERS, PLACE, array_of
 
 UvePlace = tuple[str, str, str, str]
@@ -115,12 +116,16 @@ class SessionRows:
             yield name, map(words.__getitem__, cast("array[int]", array_of(PLACE, places)))
 
 
-def session_rows(message: Sessions, source: str, tags: TagNames) -> SessionRows:
+def session_rows(
+    message: Sessions, source: str, tags: TagNames, named: Mapping[str, Texts] = NO_NAMES
+) -> SessionRows:
     """Return sessions that were checked (:func:`~skytrail.analytics.sessions.block_of`).
 
-    Tags are named now: a number may be another's when its turn comes.
+    Tags are named now: a number may be another's when its turn comes; ``named`` are those that have their names.
     """
-    texts: dict[str, tuple[Sequence[str], bytes]] = {}
+    texts: dict[str, tuple[Sequence[str], bytes]] = {
+        name: (column.words, column.places) for name, column in named.items()
+    }
     for name, column in message.texts.items():
         if name not in TOLD:
             texts[name] = column.words, column.places

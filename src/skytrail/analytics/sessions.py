@@ -7,14 +7,15 @@ done for each session; a message of 20,000 costs little more than one of 2,000.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from skytrail.analytics.history_tables import SESSION
 from skytrail.analytics.native import Block, numbers_column, texts_column
 from skytrail.analytics.tags import COLUMNS, TOLD, TagNames
 from skytrail.wire.errors import DecodeError
-from skytrail.wire.telemetry import Sessions
+from skytrail.wire.telemetry import Sessions, Texts
 from skytrail.wire.telemetry.sessions import NUMBERS, array_of, check
 
 TEXT_CHARACTERS_MAX: Final = 1024
@@ -24,21 +25,34 @@ LATEST_US: Final = 4_102_444_800_000_000
 """The year 2100: the column of time holds no more."""
 WEIGHT_MAX: Final = 1_000_000_000
 """No host sees so many sessions for one that it tells."""
+NO_NAMES: Final[Mapping[str, Texts]] = MappingProxyType({})
 _TIME: Final = "T"
 _WEIGHT: Final = "sample_weight"
 
 
-def block_of(message: Sessions, source: str, tags: TagNames, latest_us: int = LATEST_US) -> Block:
+def block_of(
+    message: Sessions,
+    source: str,
+    tags: TagNames,
+    latest_us: int = LATEST_US,
+    *,
+    named: Mapping[str, Texts] = NO_NAMES,
+) -> Block:
     """Return sessions as rows of the table; ``DecodeError`` for what it cannot hold.
 
     ``source`` is who tells, ``latest_us`` how late sessions can be: a host speaks of its own sessions. It knows tags by number; ``tags`` names them.
+    ``named`` are stored columns of tags that came by name, checked already.
     """
     check(message)
     _check_numbers(message, latest_us)
     for name, texts in message.texts.items():
         if max(map(len, texts.words), default=0) > TEXT_CHARACTERS_MAX:
             raise DecodeError(f"column {name}: a text of over {TEXT_CHARACTERS_MAX} characters")
-    return Block(message.count, list(_columns(message, source, tags)))
+    columns = [
+        *_columns(message, source, tags),
+        *(texts_column(name, texts.words, texts.places) for name, texts in named.items()),
+    ]
+    return Block(message.count, columns)
 
 
 def _columns(message: Sessions, source: str, tags: TagNames) -> Iterator[bytes]:

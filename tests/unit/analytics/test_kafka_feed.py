@@ -20,7 +20,7 @@ from skytrail.analytics.kafka_settings import (
 )
 from skytrail.analytics.uve import UveChange
 from skytrail.wire.sandesh import Field
-from skytrail.wire.telemetry.sessions import pack
+from skytrail.wire.telemetry.sessions import pack, texts_of
 
 NOW_US = 1_790_000_000_000_000
 
@@ -118,6 +118,13 @@ def test_sessions_are_told_one_by_one_and_the_oldest_go(feed, monkeypatch):
     assert [value["T"] for _, value in told(feed, "sessions", 2)] == [6, 7]
     assert feed.waiting()["sessions"] == 1
     assert told(feed, "sessions") == [("port", {"T": 8, "vrouter": "h1", "vmi": "port"})]
+
+
+def test_sessions_with_tags_by_name_are_told_so(feed):
+    feed.sessions(pack([{"T": 1, "vmi": "port"}]), "h1", {"tier": texts_of(["tier=web"])})
+
+    value = {"tier": "tier=web", "T": 1, "vrouter": "h1", "vmi": "port"}
+    assert told(feed, "sessions") == [("port", value)]
 
 
 def test_alarms_have_their_order_and_the_oldest_go(feed, monkeypatch):

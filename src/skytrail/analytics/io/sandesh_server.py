@@ -99,7 +99,8 @@ class SandeshServer:
             self._collector.drop(generator, "undecodable")
             self._log.debug("message_undecodable", generator=generator, reason=str(error))
             return
-        self._collector.receive(generator, message, len(frame), self._clock.now())
+        now, wall_us = self._clock.now(), round(self._clock.wall() * 1e6)
+        self._collector.receive(generator, message, len(frame), now, wall_us=wall_us)
 
     def gone(self, generator: str, writer: asyncio.StreamWriter) -> None:
         """Note the end of a session, unless a newer one took its place."""

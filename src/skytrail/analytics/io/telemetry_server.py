@@ -14,7 +14,7 @@ from typing import Final, cast
 import structlog
 
 from skytrail.analytics.collector import Collector, CollectorRefuses
-from skytrail.analytics.history_rows import message_of
+from skytrail.analytics.history_rows import AHEAD_US_MAX, is_timely, message_of
 from skytrail.analytics.io.asking import Processes
 from skytrail.analytics.telemetry import change_of, client_hello, speaks_for_another
 from skytrail.runtime.clock import Clock
@@ -52,9 +52,6 @@ UNREAD_BYTES_MAX: Final = 4096
 BYTES_MAX: Final[Mapping[str, int]] = MappingProxyType({"uve": 1 << 20, "log": 256 << 10})
 """Of messages of any values: what is a byte on the wire may be hundreds in memory."""
 PROTOCOL: Final = "telemetry"
-PAST_US_MAX: Final = 31 * 86_400_000_000
-AHEAD_US_MAX: Final = 86_400_000_000
-"""Of what is told. The store has a part for each day, and those of a far future would never go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +228,7 @@ class TelemetryServer:
                 collector.count(generator, "repeated", size)
             elif isinstance(message, Log):
                 collector.count(generator, "log", size)
-                if not -PAST_US_MAX <= message.timestamp_us - self._wall_us() <= AHEAD_US_MAX:
+                if not is_timely(message.timestamp_us, self._wall_us()):
                     raise DecodeError("a log of a time for which nothing is kept")
                 collector.keep(message_of(hello, message, sequence))
             elif isinstance(message, Sessions):

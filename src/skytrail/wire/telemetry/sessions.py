@@ -83,7 +83,7 @@ def pack(rows: Sequence[Mapping[str, object]]) -> Sessions:
     return Sessions(
         count=len(rows),
         texts={
-            name: _texts([cast("str", row.get(name, "")) for row in rows])
+            name: texts_of([cast("str", row.get(name, "")) for row in rows])
             for name in present
             if name in TEXTS
         },
@@ -95,7 +95,8 @@ def pack(rows: Sequence[Mapping[str, object]]) -> Sessions:
     )
 
 
-def _texts(values: Sequence[str]) -> Texts:
+def texts_of(values: Sequence[str]) -> Texts:
+    """Return a column of up to ``ROWS_COUNT_MAX`` texts."""
     places = {word: place for place, word in enumerate(dict.fromkeys(values))}
     return Texts(list(places), bytes_of(array(PLACE, [places[each] for each in values])))
 
