@@ -37,7 +37,7 @@ class Asked:
 
     chosen: UveFilter
     tables: frozenset[str] = frozenset()
-    """None: all."""
+    """Empty: all."""
     with_alarms: bool = False
     """Of entities of the other tables, what alarms stand."""
 
@@ -135,8 +135,12 @@ class FanOut:
         return told
 
     def _event(self, shape: UveFilter, place: Place) -> bytes:
-        at, kept = self._changes.position_of(place), self._events.get((shape, place))
-        if kept is not None and kept[0] == at and at:
+        at = self._changes.position_of(place)
+        if not at:
+            # Nobody could tell whether it changed since.
+            return self._rendered(shape, place)
+        kept = self._events.get((shape, place))
+        if kept is not None and kept[0] == at:
             return kept[1]
         rendered = self._rendered(shape, place)
         self._events.keep((shape, place), (at, rendered), len(rendered))
