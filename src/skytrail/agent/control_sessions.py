@@ -81,9 +81,7 @@ class ControlSessions:
         self.mark: RevisionMark | None = None
         """The config source's mark that waits for its answer."""
         self.mark_since = 0.0
-        """When the first configuration came that the mark speaks of; routes alone count from the mark."""
-        self._unmarked_since: float | None = None
-        """When configuration came first that no mark has followed on."""
+        """When the mark came: all that it speaks of had been handed over."""
         self.refused_sweeps = 0
         self._router = ConfigKey("virtual-router", f"default-global-system-config:{name}")
         self._machines: set[str] = set()
@@ -129,12 +127,10 @@ class ControlSessions:
                 self._rib_ended(source, session, now)
             case ConfigUpdate() | ConfigDelete() | EndOfConfig():
                 if source == self.config_source:
-                    self._unmarked_since = self._unmarked_since or now
                     self._config(message, now)
             case RevisionMark():
                 if source == self.config_source:
-                    self.mark, self.mark_since = message, self._unmarked_since or now
-                    self._unmarked_since = None
+                    self.mark, self.mark_since = message, now
                     self._told = self._told or ("", (), ())
             case _:
                 pass

@@ -27,13 +27,16 @@ class ProgramTraces:
         self._tell = tell
 
     def programmed(self, mark: RevisionMark, since: float, run: Run, now: float) -> None:
-        """Tell that what came ``since`` then, up to a mark, is in the kernel, after a last run."""
+        """Tell that all up to a mark, which came ``since`` then, is in the kernel after a last run.
+
+        What a mark's traces brought is told from the mark on, not from the first row of it: that may have come with an
+        earlier trace, and a span would begin before the one it is part of.
+        """
         attributes = {"skytrail.host": self._host, "skytrail.revision": mark.revision}
         rows = {**attributes, "skytrail.puts": run.puts, "skytrail.deletes": run.deletes}
         for parent in mark.traces:
             which = f"{self._host}/{mark.revision}"
             own = context_of(parent.trace_id, AGENT_PROGRAM, which)
-            begin = min(since, run.start)
-            self._tell(Span(AGENT_PROGRAM, own, parent.span_id, begin, now, attributes))
+            self._tell(Span(AGENT_PROGRAM, own, parent.span_id, since, now, attributes))
             inner = context_of(parent.trace_id, DATAPATH_WRITE, which)
             self._tell(Span(DATAPATH_WRITE, inner, own.span_id, run.start, run.end, rows))

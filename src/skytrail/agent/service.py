@@ -376,7 +376,7 @@ class AgentService:
             self._applied_changed.set()
 
     async def _reconcile(self) -> None:
-        before, mark = self.desired, self.sessions.mark
+        before, mark, since = self.desired, self.sessions.mark, self.sessions.mark_since
         desired = self._compute()
         self._save_numbers()
         complete = self.is_complete
@@ -396,7 +396,7 @@ class AgentService:
         done.require_room()
         if mark is not None and not done.held and not self.reconciler.takes_over:
             if self.traces is not None and mark.traces:
-                now, since = self._clock.now(), self.sessions.mark_since
+                now = self._clock.now()
                 run = Run(started, now, len(done.puts), len(done.deletes))
                 self.traces.programmed(mark, since, run, now)
             self._report(mark)

@@ -261,6 +261,15 @@ def test_a_mark_is_answered_once_it_is_reached():
     assert made.report(mark, "", ()) == []
 
 
+def test_a_mark_counts_from_its_own_arrival_whatever_came_before():
+    made = sessions("one")
+    made.received("one", ConfigUpdate((NODE,), ()), 1.0)
+    made.received("one", RevisionMark(7), 2.0)
+    made.received("one", RevisionMark(8), 3.0)
+
+    assert (made.mark, made.mark_since) == (RevisionMark(8), 3.0)
+
+
 def test_the_same_revision_marked_again_is_answered_again():
     made = sessions("one")
     for _ in range(2):
