@@ -18,7 +18,7 @@ import contextlib
 import itertools
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -26,12 +26,12 @@ import structlog
 
 from skytrail.agent.balancing.copies import PROTOCOL, CopySpec
 from skytrail.agent.balancing.standing import PartCounters, Totals, parts_of
+from skytrail.agent.io.beside_agent import BesideAgent
 from skytrail.agent.io.haproxy_socket import HaproxySocket
 from skytrail.agent.io.inner_namespace import InnerNamespace, run, run_batch
 from skytrail.agent.io.ready_socket import ReadySocket
 from skytrail.runtime.backoff import Backoff
 
-REQUEST_BYTES_MAX = 16 * 1024 * 1024
 INNER = "eth0"
 STABLE_AFTER_S = 10.0
 RETRY_S = 5.0
@@ -282,34 +282,30 @@ class Copy:
         self._log.warning("haproxy_ended", status=status)
 
 
-class BalancerKeeper:
-    """All copies on this host. One event loop."""
+class BalancerKeeper(BesideAgent[KeeperRequest]):
+    """All copies on this host."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__("balancer", KeeperRequest)
         self._folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._copies: dict[str, Copy] = {}
-        self._log = structlog.get_logger("skytrail.balancer")
-        self._changed = asyncio.Event()
-        self._is_over = asyncio.Event()
 
-    async def serve(self, path: Path) -> None:
-        """Do what agents say at a socket, until there is nothing to do."""
-        path.unlink(missing_ok=True)
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        before = os.umask(0o177)
-        try:
-            server = await asyncio.start_unix_server(self._talk, path, limit=REQUEST_BYTES_MAX)
-        finally:
-            os.umask(before)
-        tasks = [asyncio.create_task(self._renew()), asyncio.create_task(self._look())]
-        try:
-            async with server:
-                await self._is_over.wait()
-        finally:
-            for task in tasks:
-                task.cancel()
-            for port in list(self._copies):
-                self._copies.pop(port).close()
+    def take(self, request: KeeperRequest) -> bool:
+        if request.protocol != PROTOCOL or not request.copies:
+            return False
+        self.apply({spec.port: spec for spec in request.copies})
+        return True
+
+    def report(self) -> KeeperReport:
+        return KeeperReport(tuple(copy.state() for copy in self._copies.values()))
+
+    def chores(self) -> Sequence[Coroutine[None, None, None]]:
+        return self._renew(), self._look()
+
+    def close(self) -> None:
+        for port in list(self._copies):
+            self._copies.pop(port).close()
 
     async def _renew(self) -> None:
         while True:
@@ -322,31 +318,6 @@ class BalancerKeeper:
             await asyncio.sleep(LOOK_S)
             for each in list(self._copies.values()):
                 await each.look()
-
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one agent; what it leaves goes on."""
-        telling = asyncio.create_task(self._tell(writer))
-        try:
-            while line := await reader.readline():
-                request = msgspec.json.decode(line, type=KeeperRequest)
-                if request.protocol != PROTOCOL or not request.copies:
-                    self._is_over.set()
-                    return
-                self.apply({spec.port: spec for spec in request.copies})
-        except (OSError, ValueError) as error:
-            self._log.warning("request_refused", error=str(error))
-        finally:
-            telling.cancel()
-            writer.close()
-
-    async def _tell(self, writer: asyncio.StreamWriter) -> None:
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            report = KeeperReport(tuple(copy.state() for copy in self._copies.values()))
-            writer.write(msgspec.json.encode(report) + b"\n")
-            with contextlib.suppress(OSError):
-                await writer.drain()
 
     def apply(self, wanted: Mapping[str, CopySpec]) -> None:
         """Have exactly these; what only has another configuration keeps its link."""

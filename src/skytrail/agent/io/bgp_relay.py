@@ -18,19 +18,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import os
 import socket
 import struct
 import termios
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from pathlib import Path
 
 import msgspec
-import structlog
 
 from skytrail.agent.bgp_relay import PROTOCOL, RelayGate, RelaySpec
+from skytrail.agent.io.beside_agent import BesideAgent
 from skytrail.agent.io.inner_namespace import InnerNamespace, run, run_batch
 from skytrail.net import GATEWAY_MAC
 from skytrail.runtime.tcp_protection import TTL_MAX, set_md5_key_of_all, set_ttl, socket_family
@@ -41,7 +39,6 @@ RETRY_S = 5.0
 DRAIN_S = 1.0
 DRAIN_POLL_S = 0.01
 CHUNK_BYTES = 64 * 1024
-REQUEST_BYTES_MAX = 16 * 1024 * 1024
 _IP_FREEBIND, _IPV6_FREEBIND = 15, 78
 _TCP_USER_TIMEOUT = 18
 _USER_TIMEOUT_MS = 120_000
@@ -102,10 +99,11 @@ class _Relay:
         return RelayState(self.spec.port, self.problem, running, self.accepted)
 
 
-class BgpRelay:
-    """Everything that is relayed on this host. One event loop, no other thread."""
+class BgpRelay(BesideAgent[RelayRequest]):
+    """Everything that is relayed on this host."""
 
     def __init__(self) -> None:
+        super().__init__("bgp_relay", RelayRequest)
         self._namespace = InnerNamespace()
         self._namespace.set_sysctls(_SYSCTLS)
         self._namespace.configure(
@@ -117,22 +115,20 @@ class BgpRelay:
             ]
         )
         self._relays: dict[str, _Relay] = {}
-        self._log = structlog.get_logger("skytrail.bgp_relay")
-        self._changed = asyncio.Event()
-        self._is_over = asyncio.Event()
 
-    async def serve(self, path: Path) -> None:
-        """Do what agents say at a socket, until there is nothing to do."""
-        path.unlink(missing_ok=True)
-        before = os.umask(0o177)
-        try:
-            server = await asyncio.start_unix_server(self._talk, path, limit=REQUEST_BYTES_MAX)
-        finally:
-            os.umask(before)
-        retrying = asyncio.create_task(self._retry())
-        async with server:
-            await self._is_over.wait()
-        retrying.cancel()
+    def take(self, request: RelayRequest) -> bool:
+        if request.protocol != PROTOCOL or not request.relays:
+            return False
+        self.apply({spec.port: spec for spec in request.relays})
+        return True
+
+    def report(self) -> RelayReport:
+        return RelayReport(tuple(relay.state() for relay in self._relays.values()))
+
+    def chores(self) -> Sequence[Coroutine[None, None, None]]:
+        return (self._retry(),)
+
+    def close(self) -> None:
         for port in list(self._relays):
             self._remove(port)
 
@@ -142,32 +138,6 @@ class BgpRelay:
             await asyncio.sleep(RETRY_S)
             if any(relay.problem for relay in self._relays.values()):
                 self.apply({port: relay.spec for port, relay in self._relays.items()})
-
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one agent; what it leaves goes on."""
-        telling = asyncio.create_task(self._tell(writer))
-        try:
-            while line := await reader.readline():
-                request = msgspec.json.decode(line, type=RelayRequest)
-                if request.protocol != PROTOCOL or not request.relays:
-                    self._is_over.set()
-                    return
-                self.apply({spec.port: spec for spec in request.relays})
-        except (OSError, ValueError) as error:
-            # A ValueError's text may quote what was said: keys are not for the log.
-            self._log.warning("relay_request_refused", error=type(error).__name__)
-        finally:
-            telling.cancel()
-            writer.close()
-
-    async def _tell(self, writer: asyncio.StreamWriter) -> None:
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            report = RelayReport(tuple(relay.state() for relay in self._relays.values()))
-            writer.write(msgspec.json.encode(report) + b"\n")
-            with contextlib.suppress(OSError):
-                await writer.drain()
 
     def apply(self, wanted: Mapping[str, RelaySpec]) -> None:
         """Have exactly these; what stays the same is not touched."""

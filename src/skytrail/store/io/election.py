@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Final
 
-from skytrail.runtime.clock import Clock
-from skytrail.store.plugin import LeaseBackend, LeaseLost, StoreUnavailable
+from skytrail.runtime.clock import Clock, SystemClock
+from skytrail.store.plugin import Lease, LeaseBackend, LeaseLost, StoreUnavailable
 
 POLL_S: Final = 0.2
 """How often a candidate looks whether the leader's lease has run out."""
@@ -46,6 +47,24 @@ class StoreLease:
             self.expires = 0.0
             raise LeaseLost(f"lease {self.id} ran out or was released")
         self.expires = now + self._ttl_s
+
+
+class GrantsLeases(LeaseBackend):
+    """What every store does the same way over those operations."""
+
+    def __init__(self, clock: Clock | None, poll_s: float) -> None:
+        self._clock = SystemClock() if clock is None else clock
+        self._poll_s = poll_s
+
+    async def lease(self, ttl_s: float) -> Lease:
+        granted = StoreLease(self, uuid.uuid4().hex, ttl_s, self._clock)
+        await granted.grant()
+        return granted
+
+    def elect(self, name: str, lease: Lease) -> AbstractAsyncContextManager[None]:
+        if not isinstance(lease, StoreLease):
+            raise TypeError("the lease is of another store")
+        return elected(self, name, lease, clock=self._clock, poll_s=self._poll_s)
 
 
 @asynccontextmanager

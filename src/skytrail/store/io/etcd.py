@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-import uuid
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import structlog
 from aetcd import rpc
 
 from skytrail.runtime.backoff import Backoff
-from skytrail.runtime.clock import Clock, SystemClock
+from skytrail.runtime.clock import Clock
 from skytrail.store.allocate import LowestFree, first_gap
-from skytrail.store.io.election import POLL_S, StoreLease, elected
+from skytrail.store.io.election import POLL_S, GrantsLeases
 from skytrail.store.io.etcd_members import (
     CALL_TIMEOUT_S,
     SLOW_TIMEOUT_S,
@@ -48,7 +46,6 @@ from skytrail.store.plugin import (
     Compare,
     Delete,
     KeyValue,
-    Lease,
     Operation,
     Page,
     PoolExhausted,
@@ -68,16 +65,15 @@ _TAKEN_PER_READ: Final = 1024
 _LEADERS: Final = b"skytrail/leader/"
 
 
-class EtcdStore:
+class EtcdStore(GrantsLeases):
     """A ConfigStore; make it with ``await EtcdStore.open(location)`` on the loop that uses it."""
 
     def __init__(
-        self, members: Members, present: int, clock: Clock, poll_s: float, origin: int
+        self, members: Members, present: int, clock: Clock | None, poll_s: float, origin: int
     ) -> None:
+        super().__init__(clock, poll_s)
         self._members = members
         self._origin = origin
-        self._clock = clock
-        self._poll_s = poll_s
         self._known = present
         """The newest revision any answer told of."""
         self._feed = Feed(present)
@@ -104,7 +100,7 @@ class EtcdStore:
         except BaseException:
             await members.close()
             raise
-        return cls(members, present, clock if clock is not None else SystemClock(), poll_s, origin)
+        return cls(members, present, clock, poll_s, origin)
 
     async def get(self, key: str, revision: int | None = None) -> KeyValue | None:
         check_key(key)
@@ -178,16 +174,6 @@ class EtcdStore:
                 raise AlreadyAllocated(pool, value, held.value.decode())
             if (await self.transact((Compare(key, held.mod_revision),), (Delete(key),))).succeeded:
                 return
-
-    async def lease(self, ttl_s: float) -> Lease:
-        granted = StoreLease(self, uuid.uuid4().hex, ttl_s, self._clock)
-        await granted.grant()
-        return granted
-
-    def elect(self, name: str, lease: Lease) -> AbstractAsyncContextManager[None]:
-        if not isinstance(lease, StoreLease):
-            raise TypeError("the lease is of another store")
-        return elected(self, name, lease, clock=self._clock, poll_s=self._poll_s)
 
     async def revision(self) -> int:
         self._check_open()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from bisect import bisect_left, insort
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from skytrail.runtime.clock import Clock, SystemClock
+from skytrail.runtime.clock import Clock
 from skytrail.store.allocate import LowestFree, first_gap
-from skytrail.store.io.election import POLL_S, StoreLease, elected
+from skytrail.store.io.election import POLL_S, GrantsLeases
 from skytrail.store.io.feed import Feed
 from skytrail.store.key_space import (
     ALLOCATIONS,
@@ -26,7 +24,6 @@ from skytrail.store.plugin import (
     Compare,
     Delete,
     KeyValue,
-    Lease,
     Operation,
     Page,
     PoolExhausted,
@@ -45,12 +42,11 @@ class _Logged:
     previous: tuple[tuple[str, KeyValue | None], ...]
 
 
-class MemoryStore:
+class MemoryStore(GrantsLeases):
     """Every operation is atomic because none waits in its middle."""
 
     def __init__(self, clock: Clock | None = None, *, poll_s: float = POLL_S) -> None:
-        self._clock = clock if clock is not None else SystemClock()
-        self._poll_s = poll_s
+        super().__init__(clock, poll_s)
         self._values: dict[str, KeyValue] = {}
         self._keys: list[str] = []
         self._log: list[_Logged] = []
@@ -130,16 +126,6 @@ class MemoryStore:
         if held.value != owner.encode():
             raise AlreadyAllocated(pool, value, held.value.decode())
         self._apply((Delete(key),))
-
-    async def lease(self, ttl_s: float) -> Lease:
-        granted = StoreLease(self, uuid.uuid4().hex, ttl_s, self._clock)
-        await granted.grant()
-        return granted
-
-    def elect(self, name: str, lease: Lease) -> AbstractAsyncContextManager[None]:
-        if not isinstance(lease, StoreLease):
-            raise TypeError("the lease is of another store")
-        return elected(self, name, lease, clock=self._clock, poll_s=self._poll_s)
 
     async def revision(self) -> int:
         self._check_open()

@@ -10,16 +10,14 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final, TypeVar
 
-from skytrail.runtime.clock import Clock, SystemClock
+from skytrail.runtime.clock import Clock
 from skytrail.store.io import sqlite_file, sqlite_reader
-from skytrail.store.io.election import POLL_S, StoreLease, elected
+from skytrail.store.io.election import POLL_S, GrantsLeases
 from skytrail.store.io.feed import Feed
 from skytrail.store.io.sqlite_jobs import (
     Allocate,
@@ -38,7 +36,6 @@ from skytrail.store.plugin import (
     Batch,
     Compare,
     KeyValue,
-    Lease,
     Operation,
     Page,
     StoreUnavailable,
@@ -53,13 +50,14 @@ FOLLOW_POLL_S: Final = 0.25
 T = TypeVar("T")
 
 
-class SqliteStore:
+class SqliteStore(GrantsLeases):
     """A ConfigStore; make it with ``await SqliteStore.open(path)`` on the loop that uses it."""
 
-    def __init__(self, path: Path, feed: Feed, writer: Writer, clock: Clock, poll_s: float) -> None:
+    def __init__(
+        self, path: Path, feed: Feed, writer: Writer, clock: Clock | None, poll_s: float
+    ) -> None:
+        super().__init__(clock, poll_s)
         self._path = path
-        self._clock = clock
-        self._poll_s = poll_s
         self._feed = feed
         self._writer = writer
         self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="store-reader")
@@ -83,7 +81,7 @@ class SqliteStore:
         feed = Feed(present.revision)
         feed.compact(present.compacted)
         writer = await start_writer(place, _boot_id(), feed)
-        return cls(place, feed, writer, clock if clock is not None else SystemClock(), poll_s)
+        return cls(place, feed, writer, clock, poll_s)
 
     async def get(self, key: str, revision: int | None = None) -> KeyValue | None:
         check_key(key)
@@ -129,16 +127,6 @@ class SqliteStore:
 
     async def free(self, pool: str, value: int, owner: str) -> None:
         await self._writer.submit(Free(pool, value, owner))
-
-    async def lease(self, ttl_s: float) -> Lease:
-        granted = StoreLease(self, uuid.uuid4().hex, ttl_s, self._clock)
-        await granted.grant()
-        return granted
-
-    def elect(self, name: str, lease: Lease) -> AbstractAsyncContextManager[None]:
-        if not isinstance(lease, StoreLease):
-            raise TypeError("the lease is of another store")
-        return elected(self, name, lease, clock=self._clock, poll_s=self._poll_s)
 
     async def revision(self) -> int:
         return (await self._read(sqlite_file.horizon)).revision
