@@ -38,6 +38,19 @@ export async function tryingARuleAndReadingItsAlarm() {
     await page.getByRole("button", { name: "Try over the past" }).click();
     await page.getByRole("dialog").getByText(/VrouterAgent.res_limit != true/).first().waitFor();
 
+    // When it lets go is set in the same editor; what is no time is said as one types.
+    await open(`/o/alarm/${uuid}/edit`);
+    const times = page.getByRole("region", { name: "Times" });
+    await times.getByRole("textbox", { name: "Gone after" }).fill("soon");
+    await times.getByText("a whole number from 0 to 86400").waitFor();
+    await times.getByRole("textbox", { name: "Gone after" }).fill("1");
+    await axe("times of a rule");
+    await page.getByRole("button", { name: "Save" }).click();
+    await heading(RULE).waitFor();
+    const saved = await api("GET", `/api/v1/alarm/${uuid}`);
+    const notes = saved.json.annotations.key_value_pair.map(({ key, value }) => `${key}=${value}`);
+    check(notes.join() === "collect=agent/status,idle-timer-seconds=1", notes.join());
+
     await open("/alarms");
     await alarm().waitFor();
     await alarm().getByRole("button", { name: "Expand row" }).click();

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from skytrail.cli import main
-from skytrail.client import ApiClient
+from skytrail.client import ApiClient, ApiError
 from skytrail.client.messages import Call
 from skytrail.lab.io.machine import free_port
 from skytrail.testing.controller import wait_until
@@ -478,6 +478,68 @@ def test_rules_are_tried_over_own_ports_only(controller, way) -> None:
     rule["fq_name"] = ["default-domain", "other", "x"]
     condition["operand1"] = "UveVMInterfaceAgent"
     assert names(rule=rule) == ["default-domain:red:port"]
+
+
+def test_alarm_soaks_and_is_kept_while_it_came_too_often_as_its_object_says(controller) -> None:
+    def rule(times: str, seconds: str) -> dict[str, object]:
+        given = {
+            "active-timer-seconds": "2", "idle-timer-seconds": "0",
+            "frequency-check-times": times, "frequency-check-seconds": seconds,
+        }  # fmt: skip
+        condition = {
+            "operand1": "Flaps.bad", "operation": "==", "operand2": {"json_value": "true"}, "variables": [],
+        }  # fmt: skip
+        return {
+            "fq_name": ["default-global-system-config", "flaps"], "parent_type": "global-system-config",
+            "alarm_severity": 2, "uve_keys": {"uve_key": ["service-chain"]},
+            "alarm_rules": {"or_list": [{"and_list": [condition]}]},
+            "annotations": {
+                "key_value_pair": [{"key": key, "value": each} for key, each in given.items()]
+            },
+        }  # fmt: skip
+
+    numbers = iter(range(5_000_000, 5_000_100))
+
+    def tell(*, is_bad: bool) -> float:
+        uve = Uve(
+            table="ServiceChain", key="flapping", struct="Flaps", sequence=next(numbers),
+            fields={"bad": is_bad},
+        )  # fmt: skip
+        controller.hosts[0].sendall(encode(uve))
+        return time.monotonic()
+
+    transport = httpx.HTTPTransport(uds=str(controller.data / "analytics.sock"))
+    with (
+        ApiClient(unix_socket=str(controller.data / "api.sock")) as client,
+        httpx.Client(transport=transport, base_url="http://node", timeout=30.0) as operator,
+    ):
+
+        def stands() -> bool:
+            found = operator.get("/analytics/uves/service-chain/flapping?flat").json()
+            return "UVEAlarms" in found
+
+        with pytest.raises(ApiError, match="frequency-check-seconds"):
+            client.call(Call("POST", "/alarms", body={"alarm": rule("1", "soon")}))
+        client.call(Call("POST", "/alarms", body={"alarm": rule("1", "12")}))
+        started = tell(is_bad=True)
+        wait_until(stands, "the alarm is raised")
+        assert time.monotonic() - started >= 2.0
+        tell(is_bad=False)
+        wait_until(lambda: not stands(), "the first alarm goes at once")
+        tell(is_bad=True)
+        wait_until(stands, "the alarm is raised again")
+        tell(is_bad=False)
+        span = {"name": "default-global-system-config:flaps", "last": "10m"}
+
+        def kept() -> list[dict[str, object]]:
+            return operator.post("/api/v1/alarms/dry-run", json=span).json()["alarms"]
+
+        # It went up twice in twelve seconds: it stays until the first time is longer ago.
+        wait_until(lambda: not stands(), "the second alarm goes at last")
+        wait_until(lambda: len(kept()) == 2 and "cleared_us" in kept()[1], "what was is kept")
+        first, second = kept()
+        assert second["cleared_us"] - first["raised_us"] >= 11_000_000
+        assert first["cleared_us"] - first["raised_us"] < 9_000_000
 
 
 class Streamed:

@@ -3,6 +3,7 @@
 import { Segmented } from "antd";
 import { type ReactNode, useState } from "react";
 
+import { AlarmTimesTable } from "./AlarmTimesTable";
 import { GroupRuleTable } from "./GroupTable";
 import { LISTS } from "./lists";
 import { ListTable } from "./ListTable";
@@ -20,6 +21,7 @@ interface Editor {
 }
 
 const EDITORS: Readonly<Record<string, Editor>> = {
+  "alarm annotations": { title: "Times", show: (props) => <AlarmTimesTable {...props} /> },
   "network-policy network_policy_entries": { title: "Rules", show: (props) => <PolicyRuleTable {...(props as EditorProps)} /> },
   "security-group security_group_entries": { title: "Rules", show: (props) => <GroupRuleTable {...(props as EditorProps)} /> },
   "bgp-router bgp_router_refs": { title: "Peers", show: (props) => <PeerTable {...props} /> },
@@ -39,6 +41,11 @@ function editorOf(type: string, name: string): Editor | undefined {
 
 export function isHandMade(type: string, name: string): boolean {
   return editorOf(type, name) !== undefined;
+}
+
+/** Whether the editor is for this very type: then it stands with the type's own members. */
+export function isOfType(type: string, name: string): boolean {
+  return isHandMade(type, name) && OF_ALL[name] === undefined;
 }
 
 interface Props extends Made {

@@ -18,6 +18,8 @@ from typing import Final, cast
 
 import msgspec
 
+from skytrail.model.alarm_timing import IDLE_DEFAULT_S
+
 VALUES_COUNT_MAX: Final = 1_000
 """To which a path leads: an alarm over a list of 100,000 ports says no more than one over some."""
 OTHERS_COUNT_MAX: Final = 100
@@ -53,8 +55,11 @@ class AlarmRule:
     description: str = ""
     active_s: float = 0.0
     """How long it has to hold before the alarm is raised."""
-    idle_s: float = 15.0
+    idle_s: float = IDLE_DEFAULT_S
     """How long it must not hold before the alarm goes."""
+    frequency_times: int = 0
+    """An alarm that went up more often than this in ``frequency_s`` stays; 0: how often is no matter."""
+    frequency_s: float = 0.0
     collect: tuple[str, ...] = ()
     """Pages of nodes that are kept when it is raised, as ``agent/drops``."""
     project: str = ""

@@ -4,11 +4,14 @@
  idle --holds--> soaking --active_s--> raised --holds not--> ending --idle_s--> idle
           `---- holds not: idle                    `---- holds: raised
 ```
+An alarm goes up when it is raised, and when its rule holds again while it ends. One that went up more often than its rule
+says goes on ending until it is seldom enough.
 """
 
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -59,6 +62,8 @@ class AlarmBoard:
         self._node = node
         self._rules: tuple[AlarmRule, ...] = tuple(rules)
         self._alarms: dict[Entity, dict[str, Alarm]] = {}
+        self._ups: dict[Entity, dict[str, tuple[float, ...]]] = {}
+        """When alarms went up, of rules that ask how often: the latest moments, one more than may be."""
         self.transitions_count = 0
         self._relations: Mapping[tuple[Entity, str], dict[str, object]] = {}
         """What an alarm shows of others, by entity and rule."""
@@ -91,8 +96,12 @@ class AlarmBoard:
             if rule is not None and matched:
                 shown = alarm_rule.shown(matched, part)
                 after = _holding(former, rule, shown, now, now_us)
+                if _goes_up(former, after):
+                    self._count_up(entity, rule, now)
+            elif rule is None or not part:
+                after = None
             else:
-                after = _ending(former, now, at_once=rule is None or not part)
+                after = _ending(former, rule, now, self._kept_until(entity, rule))
             if after is not None:
                 following[name] = after
             changes += _news(entity, former, after)
@@ -100,8 +109,30 @@ class AlarmBoard:
             self._alarms[entity] = following
         else:
             self._alarms.pop(entity, None)
+        self._forget_ups(entity, rules, now)
         self.transitions_count += len(changes)
         return changes
+
+    def _count_up(self, entity: Entity, rule: AlarmRule, now: float) -> None:
+        if rule.frequency_times:
+            counted = self._ups.setdefault(entity, {})
+            ups = (*counted.get(rule.name, ()), now)
+            counted[rule.name] = ups[-rule.frequency_times - 1 :]
+
+    def _kept_until(self, entity: Entity, rule: AlarmRule) -> float:
+        """Return until when an alarm stays because of how often it went up."""
+        ups = self._ups.get(entity, {}).get(rule.name, ())
+        if not rule.frequency_times or len(ups) <= rule.frequency_times:
+            return -math.inf
+        return ups[-rule.frequency_times - 1] + rule.frequency_s
+
+    def _forget_ups(self, entity: Entity, rules: Mapping[str, AlarmRule], now: float) -> None:
+        counted = self._ups.get(entity, {})
+        for name, ups in list(counted.items()):
+            if name not in rules or now - ups[-1] >= rules[name].frequency_s:
+                del counted[name]
+        if not counted:
+            self._ups.pop(entity, None)
 
     def waiting(self) -> list[Entity]:
         """Return entities whose alarms change with time alone."""
@@ -116,7 +147,9 @@ class AlarmBoard:
         held = self._alarms.get(entity, {}).values()
         moments = [each.holds_since + each.rule.active_s for each in held if not each.is_raised]
         moments += [
-            each.ends_since + each.rule.idle_s for each in held if each.ends_since is not None
+            max(each.ends_since + each.rule.idle_s, self._kept_until(entity, each.rule))
+            for each in held
+            if each.ends_since is not None
         ]
         return min(moments, default=None)
 
@@ -217,13 +250,18 @@ def _holding(
     return Alarm(rule, since, raised_us, None, seen, matched)
 
 
-def _ending(former: Alarm | None, now: float, *, at_once: bool) -> Alarm | None:
-    if former is None or not former.is_raised or at_once:
+def _ending(former: Alarm | None, rule: AlarmRule, now: float, kept_until: float) -> Alarm | None:
+    if former is None or not former.is_raised:
         return None
     ends_since = former.ends_since if former.ends_since is not None else now
-    if now - ends_since >= former.rule.idle_s:
+    if now - ends_since >= rule.idle_s and now >= kept_until:
         return None
-    return replace(former, ends_since=ends_since)
+    return replace(former, rule=rule, ends_since=ends_since)
+
+
+def _goes_up(former: Alarm | None, after: Alarm) -> bool:
+    is_up = former is not None and former.is_raised and former.ends_since is None
+    return after.is_raised and not is_up
 
 
 def _news(entity: Entity, former: Alarm | None, after: Alarm | None) -> list[Transition]:

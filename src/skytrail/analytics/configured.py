@@ -14,6 +14,7 @@ import msgspec
 
 from skytrail.analytics.alarm_rule import AlarmRule, RuleUnusable, alternatives_of
 from skytrail.analytics.exporters import canonical
+from skytrail.model.alarm_timing import AlarmTiming
 from skytrail.wire.telemetry import Uve
 
 STRUCT: Final = "ContrailConfig"
@@ -82,7 +83,9 @@ def quiet_until_us(document: Document) -> int:
     return 0
 
 
-def alarm_rule_of(document: Document, collect: tuple[str, ...] = ()) -> AlarmRule:
+def alarm_rule_of(
+    document: Document, timing: AlarmTiming, collect: tuple[str, ...] = ()
+) -> AlarmRule:
     """Return the rule of an ``alarm`` object; :class:`RuleUnusable` says what does not fit."""
     keys = document.get("uve_keys")
     words = cast("Document", keys).get("uve_key") if isinstance(keys, dict) else None
@@ -100,6 +103,10 @@ def alarm_rule_of(document: Document, collect: tuple[str, ...] = ()) -> AlarmRul
         types=tuple(str(word) for word in cast("list[object]", words)),
         alternatives=alternatives_of(document.get("alarm_rules")),
         description=said if isinstance(said, str) else "",
+        active_s=timing.active_s,
+        idle_s=timing.idle_s,
+        frequency_times=timing.frequency_times,
+        frequency_s=timing.frequency_s,
         collect=collect,
     )
 

@@ -20,6 +20,7 @@ from skytrail.analytics.tenant_uves import NAMED_TABLES
 from skytrail.analytics.tenant_view import Tenant
 from skytrail.analytics.uve_filter import UveFilter
 from skytrail.analytics.uve_types import TABLES, TYPES
+from skytrail.model.alarm_timing import TimingUnusable, timing_of
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LAST_DEFAULT: Final = "2h"
@@ -65,8 +66,8 @@ def rule_of(asked: DryRunRequest, rules: Iterable[AlarmRule]) -> AlarmRule:
         return found
     document = asked.rule if asked.rule.get("fq_name") else {**asked.rule, "fq_name": [OWN_NAME]}
     try:
-        rule = alarm_rule_of(document)
-    except RuleUnusable as error:
+        rule = alarm_rule_of(document, timing_of(document))
+    except (RuleUnusable, TimingUnusable) as error:
         raise QueryUnusable(f"rule: {error}") from error
     unknown = sorted(set(rule.types) - TABLES.keys())
     if unknown or not rule.types:

@@ -30,6 +30,13 @@ UNHEARD_MULTICAST, FLOODED = "unheard-multicast", "flood"
 """Of a virtual network that takes reports of listeners: ``flood`` has everybody get what is sent to
 groups nobody listens to (ADR 0211)."""
 
+ALARM_ACTIVE_TIMER = "active-timer-seconds"
+"""Of an alarm rule: how long it has to hold before the alarm is raised (ADR 0467)."""
+ALARM_IDLE_TIMER = "idle-timer-seconds"
+"""Of an alarm rule: how long it must not hold before the alarm goes."""
+ALARM_FREQUENCY = ("frequency-check-times", "frequency-check-seconds")
+"""Of an alarm rule: an alarm that went up more often than so many times in so many seconds stays."""
+
 READ_BY_AGENTS = frozenset(
     (
         *BGPAAS_CONTROL_NODES,

@@ -26,6 +26,7 @@ from skytrail.analytics.telemetry import change_of
 from skytrail.analytics.uve_filter import UveFilter
 from skytrail.analytics.uve_types import TABLES
 from skytrail.analytics.watchman import Watchman
+from skytrail.model.alarm_timing import AlarmTiming
 from skytrail.wire.telemetry import Uve
 
 HOST = ("ObjectVRouter", "h1")
@@ -310,9 +311,11 @@ def test_users_rule_is_read_from_configuration():
                     }
                 ]
             },
-        }
+        },
+        AlarmTiming(30, 5, 3, 600),
     )
 
+    assert (rule.active_s, rule.idle_s, rule.frequency_times, rule.frequency_s) == (30, 5, 3, 600)
     assert (rule.name, rule.types) == ("default-global-system-config:mine", ("virtual-network",))
     assert matches(rule, {"UveVirtualNetworkAgent": {"in_bytes": 6}})
 

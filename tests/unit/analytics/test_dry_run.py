@@ -28,9 +28,13 @@ US = 1_000_000
 TABLE = "ObjectVNTable"
 
 
-def rule(active_s=0.0, idle_s=15.0, path="S.v", operation="==", constant=1):
+def rule(active_s=0.0, idle_s=15.0, path="S.v", operation="==", constant=1, often=(0, 0.0)):
     condition = Condition(path, operation, constant)
-    return AlarmRule("g:mine", 1, ("virtual-network",), ((condition,),), "", active_s, idle_s)
+    times, seconds = often
+    return AlarmRule(
+        "g:mine", 1, ("virtual-network",), ((condition,),), "", active_s, idle_s,
+        frequency_times=times, frequency_s=seconds,
+    )  # fmt: skip
 
 
 def live(tried, changes, seconds):
@@ -103,9 +107,10 @@ MOVES = st.lists(
     st.sampled_from([0.0, 1.0, 15.0]),
     st.sampled_from([("S.v", "==", 1), ("S.v", "!=", 1), ("R", "==", None), ("S.v", ">", 0)]),
     st.sampled_from([1, 2]),
+    st.sampled_from([(0, 0.0), (1, 20.0), (2, 60.0)]),
 )
-def test_dry_run_raises_what_the_watchman_raised(moves, active_s, idle_s, condition, pieces):
-    mine, changes, second, counts = rule(active_s, idle_s, *condition), {}, 1, {}
+def test_dry_run_raises_what_the_watchman_raised(moves, active_s, idle_s, condition, pieces, often):
+    mine, changes, second, counts = rule(active_s, idle_s, *condition, often), {}, 1, {}
     for wait, key, struct, value in moves:
         second += wait
         # So many changes of a struct are kept to the second.
@@ -170,6 +175,10 @@ def alarm(*conditions, keys=("virtual-network",), severity=1):
     }
 
 
+def annotated(name, value):
+    return {"annotations": {"key_value_pair": [{"key": name, "value": value}]}}
+
+
 def asked(**members):
     return msgspec.convert(members, DryRunRequest)
 
@@ -190,6 +199,14 @@ def asked(**members):
         ({"rule": {**alarm(), "alarm_rules": 7}}, "alarm_rules"),
         ({"rule": {**alarm(), "alarm_rules": {"or_list": [{"and_list": []}]}}}, "alarm_rules"),
         ({"rule": {**alarm(condition()), "alarm_severity": "x"}}, "alarm_severity"),
+        (
+            {"rule": {**alarm(), **annotated("active-timer-seconds", "soon")}},
+            "active-timer-seconds",
+        ),
+        (
+            {"rule": {**alarm(), **annotated("frequency-check-times", "3")}},
+            "frequency-check-seconds",
+        ),
         ({"rule": alarm(), "last": "soon"}, "last"),
         ({"rule": alarm(), "last": "1h", "from": "2026-11-28T00:00:00Z"}, "last"),
         ({"rule": alarm(), "from": "x"}, "from"),

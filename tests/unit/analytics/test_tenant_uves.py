@@ -13,6 +13,7 @@ from skytrail.analytics.configured import alarm_rule_of
 from skytrail.analytics.tenant_uves import MACHINES, NETWORKS, PORTS, own_part, seen
 from skytrail.analytics.tenant_view import Tenant
 from skytrail.analytics.uve_filter import UveFilter
+from skytrail.model.alarm_timing import AlarmTiming
 
 RED = Tenant("d:red")
 PORT = (PORTS, "d:red:port")
@@ -182,7 +183,12 @@ def test_rule_below_a_project_is_that_projects():
         "alarm_rules": {"or_list": [{"and_list": [condition]}]},
     }  # fmt: skip
 
-    assert alarm_rule_of({**document, "fq_name": ["d", "red", "r"]}).project == "d:red"
     assert (
-        alarm_rule_of({**document, "fq_name": ["default-global-system-config", "r"]}).project == ""
+        alarm_rule_of({**document, "fq_name": ["d", "red", "r"]}, AlarmTiming()).project == "d:red"
+    )
+    assert (
+        alarm_rule_of(
+            {**document, "fq_name": ["default-global-system-config", "r"]}, AlarmTiming()
+        ).project
+        == ""
     )

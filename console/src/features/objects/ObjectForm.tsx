@@ -3,7 +3,7 @@
 import { Collapse, Input } from "antd";
 import { useState } from "react";
 
-import { HandMade, isHandMade } from "../../forms/HandMade";
+import { HandMade, isHandMade, isOfType } from "../../forms/HandMade";
 import { PropertyEditor } from "../../forms/PropertyEditor";
 import { ReferenceEditor } from "../../forms/ReferenceEditor";
 import { canWrite, COMMON, type Field, fieldTitle, type ObjectType, type Reference } from "../../model/catalog";
@@ -34,16 +34,13 @@ function isReference(member: Member): member is Reference {
   return "target" in member;
 }
 
-function isCommon([name]: readonly [string, unknown]): boolean {
-  return COMMON.has(name);
-}
-
 export function ObjectForm({ type, entry, document, faults, isNew, onChange }: Props) {
   const [text, setText] = useState("");
   const wanted = text.trim().toLowerCase();
   const fits = ([name]: readonly [string, Member]) =>
     wanted === "" || name.includes(wanted) || fieldTitle(name).toLowerCase().includes(wanted);
   const members: [string, Member][] = [...Object.entries(entry.properties), ...Object.entries(entry.references ?? {})];
+  const isCommon = ([name]: readonly [string, Member]) => COMMON.has(name) && !isOfType(type, name);
   const shown = members
     .filter(([name, member]) => member.presence !== "system-only" && name !== "id_perms")
     .filter(fits)

@@ -29,6 +29,7 @@ from skytrail.client import (
     SnapshotEnd,
     WatchEvent,
 )
+from skytrail.model.alarm_timing import AlarmTiming, TimingUnusable, timing_of
 from skytrail.runtime.clock import Clock
 from skytrail.wire.telemetry import Uve
 
@@ -106,11 +107,20 @@ class ConfigWatch:
 
     def _put_rule(self, uuid: str, document: Document) -> None:
         try:
-            self._rules[uuid] = alarm_rule_of(document, self._pages(uuid, document))
+            timing, pages = self._timing(uuid, document), self._pages(uuid, document)
+            self._rules[uuid] = alarm_rule_of(document, timing, pages)
         except RuleUnusable as error:
             self._rules.pop(uuid, None)
             self._log.warning("alarm_rule_unusable", uuid=uuid, reason=str(error))
         self._set_rules()
+
+    def _timing(self, uuid: str, document: Document) -> AlarmTiming:
+        try:
+            return timing_of(document)
+        except TimingUnusable as error:
+            # Noted before these annotations had a meaning: the rule holds with the usual times.
+            self._log.warning("alarm_timing_unusable", uuid=uuid, reason=str(error))
+            return AlarmTiming()
 
     def _pages(self, uuid: str, document: Document) -> tuple[str, ...]:
         try:

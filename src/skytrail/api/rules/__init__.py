@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from skytrail.api.change import Rule
 from skytrail.api.rules.addresses import ALIAS_IP, FLOATING_IP, INSTANCE_IP
+from skytrail.api.rules.alarm import ALARM
 from skytrail.api.rules.bgp import (
     BGP_AS_A_SERVICE,
     BGP_ROUTER,
@@ -38,6 +39,7 @@ from skytrail.api.rules.virtual_router import VIRTUAL_ROUTER
 
 RULES: dict[str, Rule] = {
     "address-group": ADDRESS_GROUP,
+    "alarm": ALARM,
     "alias-ip": ALIAS_IP,
     "application-policy-set": APPLICATION_POLICY_SET,
     "bgp-as-a-service": BGP_AS_A_SERVICE,
