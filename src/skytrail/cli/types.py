@@ -103,9 +103,11 @@ def _explain_field(field: Field, depth: int, seen: frozenset[str] = frozenset())
 
 
 def _shape(field: Field) -> str:
+    """Return what is to be written there: lists and maps stand in an object of one member, by name."""
     name = field.type if field.is_compound else field.base
-    if isinstance(field, Property) and field.kind != "simple":
-        return f"{field.kind} of {field.element_type}"
+    if isinstance(field, Property) and field.wrapper_field:
+        keyed = f" by {field.map_key}" if field.map_key else ""
+        return f"{{{field.wrapper_field}: list of {field.element_type}{keyed}}}"
     return f"list of {name}" if field.is_list else name
 
 

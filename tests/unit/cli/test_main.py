@@ -105,6 +105,18 @@ def test_types_explains_fields_down_to_the_last_value():
     assert "simple_action: string  [one of deny, pass" in result.output
 
 
+def test_types_shows_lists_in_the_object_they_stand_in():
+    """Of every type: what is written as shown has the one member that the model wants."""
+    for name, kind in CATALOG.objects.items():
+        output = run("types", name).output
+        for field, each in kind.properties.items():
+            if each.wrapper_field:
+                wanted = f"  {field}: {{{each.wrapper_field}: list of {each.element_type}"
+                assert wanted in output, (name, field)
+    assert "alarm_rules: {or_list: list of AlarmAndList}\n" in run("types", "alarm").output
+    assert "annotations: {key_value_pair: list of KeyValuePair by key}\n" in output
+
+
 def test_types_lists_all():
     result = run("types", "--json")
 
