@@ -176,7 +176,7 @@ export async function planningAndReverting() {
     const found = await byName("virtual-network", `default-domain:chained:${network}`);
     await open(`/o/virtual-network/${found.uuid}/edit`);
     await page.getByRole("button", { name: "Add network policy" }).click();
-    await pick("Network policy 1", "joined");
+    await pick("Policy of network policy 1", "joined");
     await page.getByRole("button", { name: "Preview" }).click();
     const drawer = page.getByRole("dialog");
     await drawer.getByText("network_policy_refs").first().waitFor();
@@ -196,6 +196,49 @@ export async function planningAndReverting() {
   check((after.network_policy_refs ?? []).length === 0, `${name} is still referred to`);
 }
 
+/** On a network: the second policy before the first. */
+async function orderingPolicies(parent) {
+  await made(create("routing-policy", ["tables", "avoid"], { parent_type: "project" }));
+  await open(`/o/virtual-network/new${parent}`);
+  await page.getByRole("textbox", { name: "Name", exact: true }).fill("ruled");
+  for (const [index, policy] of ["prefer", "avoid"].entries()) {
+    await page.getByRole("button", { name: "Add routing policy" }).click();
+    await pick(`Policy of routing policy ${index + 1}`, policy);
+  }
+  await page.getByRole("button", { name: "Routing policy 2 up" }).click();
+  await axe("policies in order");
+  await picture("policy-order");
+  await page.getByRole("button", { name: "Create", exact: true }).click();
+  await heading("ruled").waitFor();
+  const { uuid, routing_policy_refs: refs } = await byName("virtual-network", "default-domain:tables:ruled");
+  check(refs.map((each) => `${each.to.at(-1)} ${each.attr.sequence}`).toSorted().join() === "avoid 1.0,prefer 2.0", JSON.stringify(refs));
+  await derivedWhole("virtual-network", uuid);
+  const told = await byName("routing-policy", "default-domain:tables:prefer");
+  check(told.routing_instance_refs[0].attr.sequence === "2.0", JSON.stringify(told));
+}
+
+async function addingRoutes(parent) {
+  await open(`/o/route-table/new${parent}`);
+  await page.getByRole("textbox", { name: "Name", exact: true }).fill("branches");
+  await page.getByRole("button", { name: "Add route" }).click();
+  await page.getByRole("textbox", { name: "Prefix of route 1" }).fill("10.40.0.0");
+  await page.getByRole("alert").getByText("a prefix such as").waitFor();
+  await page.getByRole("textbox", { name: "Prefix of route 1" }).fill("10.40.0.0/16");
+  await page.getByRole("textbox", { name: "Next hop of route 1" }).fill("fd00::9");
+  await page.getByRole("alert").getByText("the prefix is of the other address family").waitFor();
+  await page.getByRole("textbox", { name: "Next hop of route 1" }).fill("10.63.0.9");
+  await page.getByRole("textbox", { name: "Communities of route 1" }).fill("64512:7, no-exprot");
+  await page.getByRole("alert").getByText("no-exprot: a community").waitFor();
+  check(await page.getByRole("button", { name: "Preview" }).isDisabled(), "a route with a community that is none can be planned");
+  await page.getByRole("textbox", { name: "Communities of route 1" }).fill("64512:7, no-export");
+  await axe("static routes");
+  await picture("routes");
+  await page.getByRole("button", { name: "Create", exact: true }).click();
+  await heading("branches").waitFor();
+  const { routes } = await byName("route-table", "default-domain:tables:branches");
+  check(routes.route[0].community_attributes.community_attribute.join() === "64512:7,no-export" && routes.route[0].next_hop === "10.63.0.9", JSON.stringify(routes));
+}
+
 export async function fillingTables() {
   await made(create("project", ["tables"]), { op: "create", type: "tag", object: { fq_name: ["site=oslo"], tag_type_name: "site", tag_value: "oslo" } });
   const parent = "?parent_type=project&parent=default-domain:tables";
@@ -210,12 +253,25 @@ export async function fillingTables() {
   await pick("Then of term 1", "accept");
   await pick("Routes from of term 1", "static", /^static$/);
   await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: "More of term 1" }).click();
+  await page.getByRole("textbox", { name: "Extended ones added of term 1" }).fill("target:64512");
+  await page.getByRole("alert").getByText("target:64512: such as").waitFor();
+  check(await page.getByRole("button", { name: "Preview" }).isDisabled(), "a community that is none can be planned");
+  await page.getByRole("textbox", { name: "Extended ones added of term 1" }).fill("target:64512:7");
+  await page.getByRole("textbox", { name: "AS numbers put in front of term 1" }).fill("64512, 64512");
+  await pick("Of the communities of term 1", "all");
+  await page.getByRole("textbox", { name: "Communities of term 1", exact: true }).fill("64512:1, 64512:.*");
   await axe("terms as a table");
   await picture("terms");
+  await page.getByRole("button", { name: "Less of term 1" }).click();
+  await page.getByText("as numbers put in front 64512, 64512").waitFor();
   await page.getByRole("button", { name: "Create", exact: true }).click();
   await heading("prefer").waitFor();
   const { term } = (await byName("routing-policy", "default-domain:tables:prefer")).routing_policy_entries;
   check(term[0].term_match_condition.prefix[0].prefix_type === "orlonger" && term[0].term_action_list.update.local_pref === 200, JSON.stringify(term));
+  check(term[0].term_match_condition.community_match_all === true && term[0].term_action_list.update.as_path.expand.asn_list.join() === "64512,64512", JSON.stringify(term));
+  await orderingPolicies(parent);
+  await addingRoutes(parent);
   await open(`/o/service-group/new${parent}`);
   await page.getByRole("textbox", { name: "Name", exact: true }).fill("web");
   await page.getByRole("button", { name: "Add service" }).click();

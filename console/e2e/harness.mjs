@@ -21,7 +21,7 @@ const context = await browser.newContext({
   viewport: { width: 1280, height: 800 },
   ignoreHTTPSErrors: true,
   bypassCSP: false,
-  colorScheme: "light",
+  colorScheme: process.env.SCHEME ?? "light",
   reducedMotion: "reduce",
 });
 context.setDefaultTimeout(WAIT_MS);

@@ -6,7 +6,7 @@ import { type ReactNode, useState } from "react";
 import { AlarmTimesTable } from "./AlarmTimesTable";
 import { GroupRuleTable } from "./GroupTable";
 import { LISTS } from "./lists";
-import { ListTable } from "./ListTable";
+import { ListTable, TableFaults } from "./ListTable";
 import { PeerTable } from "./PeerTable";
 import type { EditorProps } from "./PropertyEditor";
 import { PolicyRuleTable } from "./RuleTable";
@@ -57,6 +57,7 @@ interface Props extends Made {
 export function HandMade({ type, whole, ...props }: Props) {
   const [isWhole, setIsWhole] = useState(false);
   const editor = editorOf(type, props.name);
+  const spec = LISTS[`${type} ${props.name}`];
   if (editor === undefined) return whole;
   return (
     <section aria-label={editor.title} className="form-wide">
@@ -71,6 +72,7 @@ export function HandMade({ type, whole, ...props }: Props) {
         />
       </div>
       {isWhole ? whole : editor.show(props)}
+      {isWhole && spec !== undefined && <TableFaults spec={spec} value={props.value} path={props.path} />}
     </section>
   );
 }

@@ -1,13 +1,14 @@
 /** A list of structures as a table, by what `lists.ts` says of it. */
 
 import { ArrowDownOutlined, ArrowUpOutlined, DeleteOutlined, PlusOutlined } from "@ant-design/icons";
-import { Button, Select } from "antd";
+import { Button } from "antd";
+import { Fragment, useState } from "react";
 
 import type { Document } from "../model/document";
+import { elementsOf, listFaults, type ListSpec, valueOf } from "./columns";
 import { FaultsBelow } from "./FaultsBelow";
-import { elementsOf, type ListColumn, type ListSpec, valueOf } from "./lists";
+import { Cell } from "./ListCell";
 import type { EditorProps } from "./PropertyEditor";
-import { ChoiceCell, TextCell } from "./TableCell";
 
 interface Props extends Omit<EditorProps, "field"> {
   readonly spec: ListSpec;
@@ -18,7 +19,8 @@ export function ListTable({ spec, value, path, faults, onChange, disabled = fals
   const put = (next: readonly Document[]) => onChange(valueOf(spec, next, value));
   const swap = (one: number, other: number) =>
     put(elements.map((each, index) => (index === one ? (elements[other] ?? each) : index === other ? (elements[one] ?? each) : each)));
-  const word = spec.element.charAt(0).toUpperCase() + spec.element.slice(1);
+  const own = listFaults(spec, value, path);
+  const word = capital(spec.element);
   return (
     <div className="rules">
       {elements.length > 0 && (
@@ -31,58 +33,88 @@ export function ListTable({ spec, value, path, faults, onChange, disabled = fals
             </tr>
           </thead>
           <tbody>
-            {elements.map((element, index) => (
-              // oxlint-disable-next-line react/no-array-index-key -- elements have no names of their own
-              <tr key={index} aria-label={`${word} ${index + 1}`}>
-                {spec.isOrdered && <td>{index + 1}</td>}
-                {spec.columns.map((column) => (
-                  <td key={column.title}>
-                    <Cell label={`${column.title} of ${spec.element} ${index + 1}`} column={column} element={element} disabled={disabled} onChange={(next) => put(elements.map((each, place) => (place === index ? next : each)))} />
-                  </td>
-                ))}
-                <td className="rules-tools">
-                  {spec.isOrdered && (
-                    <>
-                      <Button size="small" type="text" icon={<ArrowUpOutlined />} disabled={disabled || index === 0} aria-label={`${word} ${index + 1} up`} onClick={() => swap(index, index - 1)} />
-                      <Button size="small" type="text" icon={<ArrowDownOutlined />} disabled={disabled || index === elements.length - 1} aria-label={`${word} ${index + 1} down`} onClick={() => swap(index, index + 1)} />
-                    </>
-                  )}
-                  <Button size="small" type="text" icon={<DeleteOutlined />} disabled={disabled} aria-label={`Remove ${spec.element} ${index + 1}`} onClick={() => put(elements.filter((_, place) => place !== index))} />
-                </td>
-              </tr>
-            ))}
+            {elements.map((element, index) => {
+              const change = (next: Document) => put(elements.map((each, place) => (place === index ? next : each)));
+              return (
+                // oxlint-disable-next-line react/no-array-index-key -- elements have no names of their own
+                <Fragment key={index}>
+                  <tr aria-label={`${word} ${index + 1}`}>
+                    {spec.isOrdered && <td>{index + 1}</td>}
+                    {spec.columns.map((column) => (
+                      <td key={column.title}>
+                        <Cell label={`${column.title} of ${spec.element} ${index + 1}`} column={column} element={element} disabled={disabled} onChange={change} />
+                      </td>
+                    ))}
+                    <td className="rules-tools">
+                      {spec.isOrdered && (
+                        <>
+                          <Button size="small" type="text" icon={<ArrowUpOutlined />} disabled={disabled || index === 0} aria-label={`${word} ${index + 1} up`} onClick={() => swap(index, index - 1)} />
+                          <Button size="small" type="text" icon={<ArrowDownOutlined />} disabled={disabled || index === elements.length - 1} aria-label={`${word} ${index + 1} down`} onClick={() => swap(index, index + 1)} />
+                        </>
+                      )}
+                      <Button size="small" type="text" icon={<DeleteOutlined />} disabled={disabled} aria-label={`Remove ${spec.element} ${index + 1}`} onClick={() => put(elements.filter((_, place) => place !== index))} />
+                    </td>
+                  </tr>
+                  <Below spec={spec} element={element} number={index + 1} disabled={disabled} onChange={change} />
+                </Fragment>
+              );
+            })}
           </tbody>
         </table>
       )}
-      <FaultsBelow path={path} faults={faults} />
+      <FaultsBelow path={path} faults={new Map([...faults].filter(([place]) => !own.has(place)))} />
       {elements.length === 0 && <p className="form-note">{spec.none}</p>}
       <Button size="small" icon={<PlusOutlined />} disabled={disabled} onClick={() => put([...elements, spec.fresh])}>Add {spec.element}</Button>
     </div>
   );
 }
 
-interface CellProps {
-  readonly label: string;
-  readonly column: ListColumn;
+function capital(word: string): string {
+  return word.charAt(0).toUpperCase() + word.slice(1);
+}
+
+interface BelowProps {
+  readonly spec: ListSpec;
   readonly element: Document;
+  readonly number: number;
   readonly disabled: boolean;
   readonly onChange: (element: Document) => void;
 }
 
-function Cell({ label, column, element, disabled, onChange }: CellProps) {
-  const { show, put, width, choices = [], isClosed = false, isMany = false, hint = "" } = column;
-  const shown = show(element);
-  const fault = column.fault?.(shown) ?? "";
-  const change = (text: string) => onChange(put(element, text));
-  const options = choices.map((each) => ({ value: each, label: each }));
-  const common = { label, value: shown, disabled, width, isWrong: fault !== "" && shown !== "", onChange: change };
+/** What of an element has no column: in few words, and as cells when it is asked for. */
+function Below({ spec, element, number, disabled, onChange }: BelowProps) {
+  const [isOpen, setIsOpen] = useState(false);
+  const { more = [], beside } = spec;
+  const unshown = beside?.(element) ?? [];
+  const said = more.flatMap((group) => group.columns).filter((column) => column.show(element) !== column.show(spec.fresh));
+  if (more.length === 0 && unshown.length === 0) return null;
+  const groups = isOpen || said.some((column) => (column.fault?.(column.show(element), element) ?? "") !== "") ? more : [];
+  const word = groups.length > 0 ? "Less" : "More";
   return (
-    <>
-      {isMany && <Select mode="multiple" aria-label={label} disabled={disabled} placeholder={hint} style={{ width }} options={options} value={shown.split(", ").filter(Boolean)} onChange={(next: string[]) => change(next.join(", "))} />}
-      {isClosed && <Select aria-label={label} disabled={disabled} style={{ width }} options={options} value={shown || null} onChange={change} />}
-      {!isMany && !isClosed && choices.length > 0 && <ChoiceCell {...common} choices={choices} />}
-      {choices.length === 0 && <TextCell {...common} placeholder={hint} />}
-      {fault !== "" && <div className="form-fault" role="alert">{fault}</div>}
-    </>
+    <tr className="rules-below">
+      {spec.isOrdered && <td />}
+      <td colSpan={spec.columns.length + 1}>
+        {more.length > 0 && <Button size="small" type="link" aria-expanded={groups.length > 0} aria-label={`${word} of ${spec.element} ${number}`} onClick={() => setIsOpen(!isOpen)}>{word}</Button>}
+        {groups.length === 0 && <span className="form-note">{said.map((column) => `${column.title.toLowerCase()} ${column.show(element)}`).join(" · ")}</span>}
+        {unshown.length > 0 && <span className="form-note"> In “All members”: {unshown.join(", ")}</span>}
+        {groups.map((group) => (
+          <fieldset key={group.title} className="rules-group">
+            <legend>{group.title}</legend>
+            {group.columns.map((column) => (
+              <div key={column.title}>
+                <div className="rules-title">{column.title}</div>
+                <Cell label={`${column.title} of ${spec.element} ${number}`} column={column} element={element} disabled={disabled} onChange={onChange} />
+              </div>
+            ))}
+          </fieldset>
+        ))}
+      </td>
+    </tr>
   );
 }
+
+/** Faults that the table alone knows of, where its cells are not seen. */
+export function TableFaults({ spec, value, path }: Pick<Props, "spec" | "value" | "path">) {
+  return <FaultsBelow path={path} faults={listFaults(spec, value, path)} />;
+}
+

@@ -6,7 +6,9 @@ import model from "../generated/model.json";
 import type { Catalog } from "../model/catalog";
 import { checkObject } from "../model/check";
 import type { Document } from "../model/document";
-import { elementsOf, LISTS, matchesOf, matchesText, rolesOf, rolesText, valueOf, withAt } from "./lists";
+import { columnsOf, elementsOf, listFaults, valueOf, withAt } from "./columns";
+import { LISTS, rolesOf, rolesText, tableFaults } from "./lists";
+import { communitiesFault, extendedFault, matchesOf, matchesText } from "./routing";
 
 const catalog = model as unknown as Catalog;
 
@@ -14,8 +16,17 @@ const EXAMPLES: readonly [string, readonly string[]][] = [
   ["service-group service_group_firewall_service_list", ["udp 53 from 1024-65535"]],
   ["address-group address_group_prefix", ["192.0.2.0/24"]],
   ["route-table routes", ["10.0.0.0/8", "ip-address", "10.1.0.5", "64512:7, no-export"]],
-  ["interface-route-table interface_route_table_routes", ["10.0.0.0/8", "ip-address", "", ""]],
-  ["routing-policy routing_policy_entries", ["bgp, static", "10.0.0.0/8 orlonger, 10.1.0.0/16", "64512:7", "200", "5", "64512:8", "reject"]],
+  ["interface-route-table interface_route_table_routes", ["10.0.0.0/8"]],
+  ["interface-route-table service_instance_refs", ["d:p:fw", "right"]],
+  ["routing-policy routing_policy_entries", [
+    "bgp, static", "10.0.0.0/8 orlonger, 10.1.0.0/16", "64512:7", "200", "5", "64512:8", "reject",
+    "all", "target:64512:7", "all", "64512, 64513", "150", "inet-vpn", "2, 5",
+    "64512, 64512", "64512:9", "no-export", "origin:192.0.2.1:7", "rt:64512:9", "0x0002fc0000000007", "policy",
+  ]],
+  ["routing-policy service_instance_refs", ["d:p:fw", "1.0", "2"]],
+  ["virtual-network routing_policy_refs", ["d:p:prefer"]],
+  ["virtual-network network_policy_refs", ["d:p:allow"]],
+  ["route-aggregate service_instance_refs", ["d:p:fw", "left"]],
   ["floating-ip floating_ip_port_mappings", ["TCP", "80", "8080"]],
   ["api-access-list api_access_list_entries", ["virtual-network", "", "member CRUD, reader R"]],
   ["qos-config dscp_entries", ["46", "1"]],
@@ -31,13 +42,15 @@ test.each(EXAMPLES)("%s: what is typed is shown again, and is right by the model
   const spec = LISTS[name];
   if (spec === undefined) throw new Error(name);
   const [type = "", member = ""] = name.split(" ");
-  const element = spec.columns.reduce((each, column, index) => column.put(each, texts[index] ?? ""), spec.fresh);
-  expect(spec.columns.map((column) => column.show(element))).toEqual(texts);
-  expect(spec.columns.map((column) => column.fault?.(column.show(element)) ?? "").join("")).toBe("");
+  const columns = columnsOf(spec);
+  const element = columns.reduce((each, column, index) => column.put(each, texts[index] ?? ""), spec.fresh);
+  expect(columns.map((column) => column.show(element))).toEqual(texts);
   const value = valueOf(spec, [element], undefined);
-  expect(elementsOf(spec, value)).toEqual([element]);
+  expect([...listFaults(spec, value, [member])]).toEqual([]);
+  expect(elementsOf(spec, value)).toMatchObject([element]);
   expect([...checkObject(catalog, type, { [member]: value })]).toEqual([]);
-  expect(member in (catalog.objects[type]?.properties ?? {})).toBe(true);
+  const entry = catalog.objects[type];
+  expect(member in { ...entry?.properties, ...entry?.references }).toBe(true);
 });
 
 test.each([
@@ -46,8 +59,52 @@ test.each([
   ["routing-policy routing_policy_entries", 1, "10.0.0.0/8 longest"],
   ["api-access-list api_access_list_entries", 2, "member XYZ"],
   ["api-access-list api_access_list_entries", 2, ""],
+  ["route-table routes", 0, "10.0.0.0"],
+  ["route-table routes", 2, "10.0.0.300"],
+  ["route-table routes", 3, "64512"],
 ])("%s: column %i does not take %j", (name, column, text) => {
-  expect(LISTS[name]?.columns[column]?.fault?.(text)).not.toBe("");
+  expect(LISTS[name]?.columns[column]?.fault?.(text, {})).not.toBe("");
+});
+
+function hopFaults(route: Document): string[] {
+  const value = { route: [{ prefix: "10.0.0.0/8", next_hop_type: "ip-address", ...route }] };
+  return [...listFaults(LISTS["route-table routes"]!, value, [])].map(([, told]) => told);
+}
+
+test("a next hop is an address of the prefix's family, or a service instance", () => {
+  expect(hopFaults({ next_hop: "10.1.0.5" })).toEqual([]);
+  expect(hopFaults({ next_hop: "fd00::5" })).toEqual(["the prefix is of the other address family"]);
+  expect(hopFaults({ next_hop_type: "service-instance", next_hop: "10.1.0.5" })).toEqual(["a service instance as domain:project:name"]);
+  expect(hopFaults({ next_hop_type: "service-instance", next_hop: "d:p:fw" })).toEqual([]);
+});
+
+test("communities are what a route can carry", () => {
+  expect(communitiesFault("64512:7, no-export")).toBe("");
+  expect(communitiesFault("64512:7, 70000:1")).toContain("70000:1");
+  expect(communitiesFault("no-exprot")).toContain("no-exprot");
+  expect(extendedFault("target:4200000000:7, origin:192.0.2.1:7, 0x0002fc0000000007")).toBe("");
+  for (const wrong of ["target:64512", "target:4200000000:70000", "target:192.0.2.1:70000", "colour:1:2", "target:192.0.2.300:7"]) expect(extendedFault(wrong)).toContain(wrong);
+});
+
+test("policies stand in their order, and are numbered by it when that changes", () => {
+  const spec = LISTS["virtual-network routing_policy_refs"]!;
+  const held = [{ to: ["c"] }, { to: ["b"], attr: { sequence: "2.10" } }, { to: ["a"], attr: { sequence: "2.9" } }];
+  const elements = elementsOf(spec, held);
+  expect(elements.map((each) => each["to"])).toEqual([["a"], ["b"], ["c"]]);
+  expect(valueOf(spec, elements.toReversed(), held)).toEqual([
+    { to: ["c"], attr: { sequence: "1.0" } }, { to: ["b"], attr: { sequence: "2.0" } }, { to: ["a"], attr: { sequence: "3.0" } },
+  ]);
+});
+
+test("a list that nobody changed keeps nobody from saving the rest", () => {
+  const wrong = { routes: { route: [{ prefix: "everything" }] } };
+  expect(tableFaults("route-table", wrong, { ...wrong, display_name: "x" }).size).toBe(0);
+  expect(tableFaults("route-table", {}, wrong).size).toBeGreaterThan(0);
+});
+
+test("what only the form of all members has is told", () => {
+  const term = { term_match_condition: { prefix_list: [{ interface_route_table_uuid: ["u"] }], as_path: [1] }, term_action_list: { external: "ospf-type-1" } };
+  expect(LISTS["routing-policy routing_policy_entries"]?.beside?.(term)).toEqual(["prefixes of route tables", "an external type given"]);
 });
 
 test("an emptied table takes the member away", () => {

@@ -1,107 +1,12 @@
-/** Members that are lists of structures, as tables: what a row shows of an element, and what an element is of a row. Pure. */
+/** Members that are edited as tables, by type and member. Pure. */
 
+import { listFaults, type ListColumn, type ListSpec, number, split, text, withAt } from "./columns";
 import { numberOf } from "./numbers";
+import { AGGREGATES, INTERFACE_ROUTES, NETWORK_POLICIES, ROUTES, ROUTING_POLICIES, SERVICE_POLICIES, SIDES, TERMS } from "./routing";
 import { serviceOf, serviceText, USUAL_SERVICES } from "./services";
 import { prefixFault } from "./subnets";
-import { type Document, isDocument, isList, type Json, textsOf } from "../model/document";
-
-export interface ListColumn {
-  readonly title: string;
-  readonly width: number;
-  readonly show: (element: Document) => string;
-  /** The element with this text there; a text that means nothing stays in it for the check of the form to refuse. */
-  readonly put: (element: Document, text: string) => Document;
-  readonly fault?: (text: string) => string;
-  /** Words to choose from; others may be typed unless it is closed. */
-  readonly choices?: readonly string[];
-  readonly isClosed?: boolean;
-  /** Several of the choices, separated by commas in the text. */
-  readonly isMany?: boolean;
-  readonly hint?: string;
-}
-
-export interface ListSpec {
-  readonly title: string;
-  readonly element: string;
-  /** Member of the value that holds the list. */
-  readonly wrapper: string;
-  readonly fresh: Document;
-  /** What an empty list means. */
-  readonly none: string;
-  readonly isOrdered?: boolean;
-  readonly columns: readonly ListColumn[];
-}
-
-export function elementsOf(spec: ListSpec, value: Json | undefined): Document[] {
-  const held = isDocument(value) ? value[spec.wrapper] : undefined;
-  return isList(held) ? held.map((each) => (isDocument(each) ? each : {})) : [];
-}
-
-export function valueOf(spec: ListSpec, elements: readonly Document[], before: Json | undefined): Json | undefined {
-  if (elements.length > 0) return { ...(isDocument(before) ? before : {}), [spec.wrapper]: elements };
-  return undefined;
-}
-
-/** The document at a way of members; one that is not there is empty. */
-function at(element: Document, way: readonly string[]): Json | undefined {
-  return way.reduce<Json | undefined>((held, name) => (isDocument(held) ? held[name] : undefined), element);
-}
-
-export function withAt(element: Document, [name = "", ...rest]: readonly string[], value: Json | undefined): Document {
-  const held = element[name];
-  const next = rest.length === 0 ? value : withAt(isDocument(held) ? held : {}, rest, value);
-  if (next === undefined || (rest.length > 0 && isDocument(next) && Object.keys(next).length === 0)) {
-    return Object.fromEntries(Object.entries(element).filter(([each]) => each !== name));
-  }
-  return { ...element, [name]: next };
-}
-
-type Rest = Partial<Omit<ListColumn, "title" | "width" | "show" | "put">>;
-
-function text(title: string, way: string, width: number, rest: Rest = {}): ListColumn {
-  const names = way.split(".");
-  return { title, width, show: (each) => String(at(each, names) ?? ""), put: (each, given) => withAt(each, names, given.trim() || undefined), ...rest };
-}
-
-function number(title: string, way: string, width: number, rest: Rest = {}): ListColumn {
-  const names = way.split(".");
-  return { title, width, show: (each) => String(at(each, names) ?? ""), put: (each, given) => withAt(each, names, numberOf(given)), ...rest };
-}
-
-function split(given: string): string[] {
-  return given.split(",").map((each) => each.trim()).filter(Boolean);
-}
-
-function texts(title: string, way: string, width: number, rest: Rest = {}): ListColumn {
-  const names = way.split(".");
-  return {
-    title, width,
-    show: (each) => textsOf(at(each, names)).join(", "),
-    put: (each, given) => withAt(each, names, split(given).length === 0 ? undefined : split(given)),
-    ...rest,
-  };
-}
-
-/** `10.0.0.0/8 orlonger, 10.1.0.0/16` */
-export function matchesText(prefixes: Json | undefined): string {
-  return (isList(prefixes) ? prefixes.filter(isDocument) : []).map((each) => [each["prefix"], each["prefix_type"]].filter((one) => one !== undefined && one !== "exact").map(String).join(" ")).join(", ");
-}
-
-export function matchesOf(given: string): Document[] {
-  return split(given).map((each): Document => {
-    const [prefix = "", kind = "exact"] = each.split(/\s+/);
-    return { prefix, prefix_type: kind };
-  });
-}
-
-function matchesFault(given: string): string {
-  for (const each of matchesOf(given)) {
-    const fault = prefixFault(String(each["prefix"]));
-    if (fault !== "") return `${String(each["prefix"])}: ${fault}`;
-    if (!["exact", "longer", "orlonger"].includes(String(each["prefix_type"]))) return `${String(each["prefix_type"])}: exact, longer or orlonger`;
-  }
-  return "";
-}
+import type { Faults } from "../model/check";
+import { type Document, equal, isDocument, isList, type Json } from "../model/document";
 
 /** `member CRUD, reader R` */
 export function rolesText(perms: Json | undefined): string {
@@ -137,38 +42,6 @@ const SERVICE_COLUMN: ListColumn = {
   fault: (given) => (serviceOf(given) === undefined ? "a service such as any, icmp, tcp 80 or udp 53 from 1024-65535" : ""),
 };
 
-const ROUTES: ListSpec = {
-  title: "Routes", element: "route", wrapper: "route", fresh: { prefix: "", next_hop_type: "ip-address" },
-  none: "No routes yet. A route sends a prefix to an address in the network, or to a service instance.",
-  columns: [
-    text("Prefix", "prefix", 190, { hint: "10.0.0.0/8", fault: prefixFault }),
-    text("Next hop is", "next_hop_type", 150, { choices: ["ip-address", "service-instance"], isClosed: true }),
-    text("Next hop", "next_hop", 230, { hint: "10.0.0.5" }),
-    texts("Communities", "community_attributes.community_attribute", 220, { hint: "64512:7, no-export" }),
-  ],
-};
-
-const SOURCES = ["xmpp", "service-chain", "interface", "interface-static", "service-interface", "bgpaas", "bgp", "static", "aggregate", "direct", "pim", "evpn", "ospf", "ospf3"];
-
-const TERMS: ListSpec = {
-  title: "Terms", element: "term", wrapper: "term", isOrdered: true,
-  fresh: { term_match_condition: {}, term_action_list: { action: "accept" } },
-  none: "No terms: routes stay as they are. A term says which routes it is about, what it changes of them, and whether they are taken.",
-  columns: [
-    texts("Routes from", "term_match_condition.protocol", 130, { choices: SOURCES, isMany: true, hint: "anywhere" }),
-    {
-      title: "Prefixes", width: 185, hint: "any; or 10.0.0.0/8 orlonger", fault: matchesFault,
-      show: (each) => matchesText(at(each, ["term_match_condition", "prefix"])),
-      put: (each, given) => withAt(each, ["term_match_condition", "prefix"], matchesOf(given).length === 0 ? undefined : matchesOf(given)),
-    },
-    texts("Communities", "term_match_condition.community_list", 105, { hint: "any" }),
-    number("Preference :=", "term_action_list.update.local_pref", 100),
-    number("MED :=", "term_action_list.update.med", 70),
-    texts("Add communities", "term_action_list.update.community.add.community", 125),
-    text("Then", "term_action_list.action", 84, { choices: ["accept", "reject", "next"], isClosed: true }),
-  ],
-};
-
 function marks(title: string, what: string): ListSpec {
   return {
     title, element: "mark", wrapper: "qos_id_forwarding_class_pair", fresh: {},
@@ -188,8 +61,13 @@ export const LISTS: Readonly<Record<string, ListSpec>> = {
     none: "No prefixes yet. A group without any means nobody.", columns: [PREFIX_COLUMN],
   },
   "route-table routes": ROUTES,
-  "interface-route-table interface_route_table_routes": { ...ROUTES, none: "No routes yet. Each is a prefix that lives behind the ports that use the table." },
+  "interface-route-table interface_route_table_routes": INTERFACE_ROUTES,
+  "interface-route-table service_instance_refs": SIDES,
   "routing-policy routing_policy_entries": TERMS,
+  "routing-policy service_instance_refs": SERVICE_POLICIES,
+  "virtual-network routing_policy_refs": ROUTING_POLICIES,
+  "virtual-network network_policy_refs": NETWORK_POLICIES,
+  "route-aggregate service_instance_refs": AGGREGATES,
   "floating-ip floating_ip_port_mappings": {
     title: "Port mappings", element: "mapping", wrapper: "port_mappings", fresh: { protocol: "TCP" },
     none: "No mappings: with port mappings on, nothing comes in. Without them the address belongs to its port as a whole.",
@@ -208,3 +86,11 @@ export const LISTS: Readonly<Record<string, ListSpec>> = {
   "qos-config vlan_priority_entries": marks("By 802.1p priority", "802.1p"),
   "qos-config mpls_exp_entries": marks("By MPLS traffic class", "traffic class"),
 };
+
+/** What is wrong with the lists of an object that changed: the server takes any text in some of their members. */
+export function tableFaults(type: string, before: Document, after: Document): Faults {
+  return new Map(Object.keys(after).flatMap((name) => {
+    const spec = LISTS[`${type} ${name}`];
+    return spec === undefined || equal(before[name], after[name]) ? [] : [...listFaults(spec, after[name], [name])];
+  }));
+}

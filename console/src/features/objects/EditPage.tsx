@@ -7,6 +7,7 @@ import { useNavigate, useParams, useSearchParams } from "react-router";
 
 import { call, type Found, read, Refused } from "../../api/client";
 import { useConsole } from "../../app/context";
+import { tableFaults } from "../../forms/lists";
 import { objectType, typeTitle } from "../../model/catalog";
 import { checkObject, type Faults, nameFault } from "../../model/check";
 import { type ConfigObject, type Document, lastName, mergePatch, pruned } from "../../model/document";
@@ -53,7 +54,7 @@ function Editor({ type, found }: { readonly type: string; readonly found: Found 
   const [told, setTold] = useState<Refused | null>(null);
   const [tried, setTried] = useState(false);
   const [isBusy, setIsBusy] = useState(false);
-  const own = checkObject(catalog, type, document);
+  const own = new Map([...checkObject(catalog, type, document), ...tableFaults(type, before, document)]);
   const faults = withTold(own, told);
   const wrongName = isNew ? nameFault(place.name) || parentFault(place, entry.parents) : "";
   const patch = pruned(isNew ? document : mergePatch(before, document)) as Document;

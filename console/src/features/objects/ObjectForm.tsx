@@ -20,11 +20,12 @@ interface Props {
   readonly onChange: (name: string, value: Json | undefined) => void;
 }
 
-/** What people look for first, then needed members, then the model's order; what is old goes last. */
+/** What people look for first, then tables made for people and needed members, then the model's order; what is old goes last. */
 function weight(type: string, name: string, member: Member): number {
   const place = (CHOSEN[type] ?? []).indexOf(name);
   if (place >= 0) return place;
   if ("deprecated" in member) return 300;
+  if (isHandMade(type, name) && !COMMON.has(name)) return 50;
   return member.presence === "required" ? 100 : 200;
 }
 
