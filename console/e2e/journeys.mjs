@@ -7,7 +7,7 @@ import { readFile } from "node:fs/promises";
 
 import { countingWhatThereIs, decidingByTags, drawingAServiceChain, fillingTables, learningFromAnEmptyList, lettingUsersIn, namingInDns, peeringRouters, planningAndReverting } from "./editors.mjs";
 import { api, axe, check, choose, errors, expecting, go, goTo, heading, open, outside, page, PASSWORD, picture, row } from "./harness.mjs";
-import { joiningNetworksByARouter, leadingFloatingAddresses, seeingHowFullSubnetsAre } from "./networks.mjs";
+import { joiningNetworksByARouter, leadingFloatingAddresses, pluggingPorts, seeingHowFullSubnetsAre } from "./networks.mjs";
 
 const MANY = 3000;
 
@@ -360,7 +360,7 @@ const JOURNEYS = {
   loggingIn, beginningEmpty, takingFirstSteps, editingRulesAsATable, tracingWithoutAgents, beingAPlainMember, makingANetwork,
   readingWhyNot, seeingOthersChanges, editingWhatSomebodyElseChanged, changingManyAtOnce, scrollingThousands,
   decidingByTags, drawingAServiceChain, planningAndReverting, fillingTables,
-  countingWhatThereIs, namingInDns, lettingUsersIn, peeringRouters, seeingHowFullSubnetsAre, joiningNetworksByARouter, leadingFloatingAddresses,
+  countingWhatThereIs, namingInDns, lettingUsersIn, peeringRouters, seeingHowFullSubnetsAre, joiningNetworksByARouter, leadingFloatingAddresses, pluggingPorts,
   learningFromAnEmptyList,
   searching, travellingIntoThePast, watchingTheSystem, formsOfManyTypes, beingWatchedByNobody,
 };

@@ -169,3 +169,80 @@ async function lettingTheAddressGo(uuid) {
   await page.getByRole("button", { name: "Give it back" }).click();
   await page.getByText("The project has no floating address yet.").waitFor();
 }
+
+export async function pluggingPorts() {
+  await made(
+    create("project", ["plugged"]),
+    network("plugged", "shop", subnet("10.67.0.0")),
+    create("security-group", ["plugged", "web"], { parent_type: "project" }),
+    create("interface-route-table", ["plugged", "behind"], { parent_type: "project", interface_route_table_routes: { route: [{ prefix: "172.21.0.0/16" }] } }),
+  );
+  await goTo("Ports");
+  await page.getByText("Choose a project: its ports").waitFor();
+  await pick("Project", "plugged");
+  await page.getByText("There is no port in this project yet.").waitFor();
+  await page.getByRole("button", { name: "New port" }).click();
+  await page.getByRole("textbox", { name: "Name", exact: true }).fill("till");
+  await pick("Network", "shop");
+  await page.getByRole("button", { name: "Add address" }).click();
+  await page.getByRole("combobox", { name: "Address 2", exact: true }).fill("10.67.0");
+  await page.getByRole("alert").getByText("10.67.0: an address of the network").waitFor();
+  check(await page.getByRole("button", { name: "Create port" }).isDisabled(), "a port with an address that is none can be made");
+  await page.getByRole("combobox", { name: "Address 2", exact: true }).fill("10.67.0.77");
+  await page.keyboard.press("Tab");
+  await pick("Security groups", "web");
+  await page.keyboard.press("Escape");
+  await pick("Prefixes behind it, of", "behind");
+  await page.keyboard.press("Escape");
+  await axe("a new port");
+  await picture("port");
+  await page.getByRole("tab", { name: "Further addresses" }).click();
+  await page.getByRole("button", { name: "Add pair" }).click();
+  await page.getByRole("textbox", { name: "Address or prefix of pair 1" }).fill("10.67.0.100");
+  await pick("Who has it of pair 1", "active-standby");
+  await axe("address pairs");
+  await page.getByRole("tab", { name: "Merged flows" }).click();
+  await page.getByRole("button", { name: "Add rule" }).click();
+  await page.getByRole("combobox", { name: "Protocol of rule 1" }).fill("udp");
+  await page.keyboard.press("Tab");
+  await page.getByRole("textbox", { name: "Port of rule 1" }).fill("53");
+  await axe("merged flows");
+  await picture("port-flows");
+  await page.getByRole("tab", { name: "Mirroring" }).click();
+  await page.getByText("both", { exact: true }).click();
+  await page.getByRole("alert").getByText("name the analyzer, or its address").waitFor();
+  await page.getByRole("combobox", { name: "Analyzer" }).fill("tap");
+  await page.keyboard.press("Tab");
+  await page.getByRole("textbox", { name: "Its address" }).fill("192.0.2.99");
+  await axe("mirroring of a port");
+  await page.getByRole("button", { name: "Preview" }).click();
+  const drawer = page.getByRole("dialog");
+  await drawer.getByText("default-domain:plugged:till").first().waitFor();
+  await drawer.getByRole("button", { name: "Close" }).click();
+  await drawer.waitFor({ state: "hidden" });
+  await page.getByRole("button", { name: "Create port" }).click();
+  await page.getByRole("cell", { name: /^10\.67\.0\.\d+, 10\.67\.0\.77$/ }).waitFor();
+  await page.getByRole("cell", { name: "further addresses, merged flows, mirrored, routes of behind" }).waitFor();
+  await picture("ports");
+  const plugged = await byName("virtual-machine-interface", "default-domain:plugged:till");
+  check(plugged.virtual_machine_interface_allowed_address_pairs.allowed_address_pair[0].ip.ip_prefix_len === 32 && plugged.virtual_machine_interface_fat_flow_protocols.fat_flow_protocol[0].port === 53 && plugged.virtual_machine_interface_properties.interface_mirror.mirror_to.analyzer_ip_address === "192.0.2.99" && plugged.security_group_refs[0].to.at(-1) === "web", JSON.stringify(plugged));
+  await changingThePort(plugged.uuid);
+}
+
+async function changingThePort(uuid) {
+  await page.getByRole("button", { name: "Open port till" }).click();
+  await page.getByRole("button", { name: "Remove address 2" }).click();
+  await page.getByRole("tab", { name: "Mirroring" }).click();
+  await page.getByText("nothing", { exact: true }).click();
+  await page.getByRole("button", { name: "Save port" }).click();
+  await page.getByRole("cell", { name: /^10\.67\.0\.\d+$/ }).waitFor();
+  await page.getByRole("cell", { name: "further addresses, merged flows, routes of behind" }).waitFor();
+  const plugged = (await api("GET", `/api/v1/virtual-machine-interface/${uuid}`)).json;
+  check(plugged.virtual_machine_interface_properties?.interface_mirror === undefined, JSON.stringify(plugged));
+  await page.getByRole("button", { name: "Open port till" }).click();
+  await page.getByRole("button", { name: "Delete port" }).click();
+  await page.getByRole("button", { name: "Delete it" }).click();
+  await page.getByText("There is no port in this project yet.").waitFor();
+  const left = await api("GET", "/api/v1/instance-ip?filter=virtual_network_refs:eq:default-domain:plugged:shop&count=true");
+  check(left.json.count === 0, `${left.json.count} addresses outlive the port`);
+}

@@ -1,7 +1,7 @@
 /** Every object type by family, and the pages that are about all of them. */
 
 import {
-  AlertOutlined, ApartmentOutlined, AppstoreOutlined, ClusterOutlined, DashboardOutlined, DeploymentUnitOutlined, FileSearchOutlined, FundOutlined, GatewayOutlined, GlobalOutlined, PieChartOutlined,
+  AlertOutlined, ApartmentOutlined, ApiOutlined, AppstoreOutlined, ClusterOutlined, DashboardOutlined, DeploymentUnitOutlined, FileSearchOutlined, FundOutlined, GatewayOutlined, GlobalOutlined, PieChartOutlined,
   HistoryOutlined, ImportOutlined, NodeIndexOutlined, PartitionOutlined, RocketOutlined, SafetyOutlined, TeamOutlined,
 } from "@ant-design/icons";
 import { Layout, Menu } from "antd";
@@ -46,6 +46,7 @@ export function Navigation({ scheme }: { readonly scheme: Scheme }) {
     ];
     const writing = [
       { key: "/security", icon: <SafetyOutlined />, label: <Link to="/security">Application policy</Link> },
+      { key: "/ports", icon: <ApiOutlined />, label: <Link to="/ports">Ports</Link> },
       { key: "/routers", icon: <GatewayOutlined />, label: <Link to="/routers">Routers</Link> },
       { key: "/floating-ips", icon: <GlobalOutlined />, label: <Link to="/floating-ips">Floating IPs</Link> },
       { key: "/chains", icon: <PartitionOutlined />, label: <Link to="/chains">Service chains</Link> },

@@ -32,6 +32,7 @@ const GuidePage = lazy(() => import("../features/guide/GuidePage").then((m) => (
 const ChainsPage = lazy(() => import("../features/chains/ChainsPage").then((m) => ({ default: m.ChainsPage })));
 const AddressesPage = lazy(() => import("../features/addresses/AddressesPage").then((m) => ({ default: m.AddressesPage })));
 const FloatingPage = lazy(() => import("../features/floating/FloatingPage").then((m) => ({ default: m.FloatingPage })));
+const PortsPage = lazy(() => import("../features/ports/PortsPage").then((m) => ({ default: m.PortsPage })));
 const RoutersPage = lazy(() => import("../features/routers/RoutersPage").then((m) => ({ default: m.RoutersPage })));
 const UsersPage = lazy(() => import("../features/users/UsersPage").then((m) => ({ default: m.UsersPage })));
 const SecurityPage = lazy(() => import("../features/security/SecurityPage").then((m) => ({ default: m.SecurityPage })));
@@ -98,6 +99,7 @@ function Pages() {
       <Route path="/chains" element={<ChainsPage />} />
       <Route path="/addresses" element={<AddressesPage />} />
       <Route path="/floating-ips" element={<FloatingPage />} />
+      <Route path="/ports" element={<PortsPage />} />
       <Route path="/routers" element={<RoutersPage />} />
       <Route path="/users" element={<UsersPage />} />
       <Route path="/security" element={<SecurityPage />} />

@@ -1,7 +1,9 @@
 /** Columns of tables for lists: what each shows of an element, and the element with another text there. Pure. */
 
 import { numberOf } from "./numbers";
+import { prefixFault } from "./subnets";
 import type { Faults } from "../model/check";
+import { numberOf as addressNumber } from "../model/prefix";
 import { type Document, isDocument, isList, type Json, type Path, pointer, textsOf } from "../model/document";
 
 export interface ListColumn {
@@ -123,6 +125,25 @@ export function either(title: string, way: string, width: number, [no, yes]: rea
     title, width, choices: [no, yes], isClosed: true,
     show: (each) => (at(each, names) === true ? yes : no),
     put: (each, given) => withAt(each, names, given === yes ? true : undefined),
+    ...rest,
+  };
+}
+
+/** A prefix as the model has it, in two members; an address alone is the longest prefix. */
+export function prefix(title: string, way: string, width: number, rest: Rest = {}): ListColumn {
+  const names = way === "" ? [] : way.split(".");
+  return {
+    title, width, fault: prefixFault,
+    show: (each) => {
+      const held = at(each, names);
+      return isDocument(held) ? [held["ip_prefix"], held["ip_prefix_len"]].filter((one) => one !== undefined).map(String).join("/") : "";
+    },
+    put: (each, given) => {
+      const [ip_prefix = "", length = addressNumber(given.trim()) === undefined ? undefined : given.includes(":") ? "128" : "32"] = given.trim().split("/");
+      const held: Document = { ip_prefix, ...(length === undefined ? {} : { ip_prefix_len: numberOf(length) ?? length }) };
+      if (names.length === 0) return { ...withAt(each, ["ip_prefix_len"], undefined), ...held };
+      return withAt(each, names, given.trim() === "" ? undefined : held);
+    },
     ...rest,
   };
 }

@@ -28,6 +28,11 @@ const EXAMPLES: readonly [string, readonly string[]][] = [
   ["virtual-network network_policy_refs", ["d:p:allow"]],
   ["route-aggregate service_instance_refs", ["d:p:fw", "left"]],
   ["floating-ip floating_ip_port_mappings", ["TCP", "80", "8080"]],
+  ["virtual-machine-interface virtual_machine_interface_allowed_address_pairs", ["10.0.0.100/32", "02:00:5e:10:00:01", "active-standby"]],
+  ["virtual-machine-interface virtual_machine_interface_fat_flow_protocols", ["udp", "53", "source", "10.0.0.0/8", "24", "192.0.2.0/24", ""]],
+  ["virtual-machine-interface virtual_machine_interface_host_routes", ["10.0.0.0/8", "10.1.0.5"]],
+  ["virtual-machine-interface virtual_machine_interface_dhcp_option_list", ["ntp-servers", "192.0.2.1", ""]],
+  ["virtual-network virtual_network_fat_flow_protocols", ["tcp", "443", "destination", "", "", "", ""]],
   ["api-access-list api_access_list_entries", ["virtual-network", "", "member CRUD, reader R"]],
   ["qos-config dscp_entries", ["46", "1"]],
   ["qos-config vlan_priority_entries", ["5", "1"]],
@@ -60,6 +65,10 @@ test.each([
   ["api-access-list api_access_list_entries", 2, "member XYZ"],
   ["api-access-list api_access_list_entries", 2, ""],
   ["route-table routes", 0, "10.0.0.0"],
+  ["virtual-machine-interface virtual_machine_interface_allowed_address_pairs", 0, "10.0.0"],
+  ["virtual-machine-interface virtual_machine_interface_allowed_address_pairs", 1, "02:00"],
+  ["virtual-machine-interface virtual_machine_interface_fat_flow_protocols", 1, "65536"],
+  ["virtual-machine-interface virtual_machine_interface_host_routes", 1, "gateway"],
   ["route-table routes", 2, "10.0.0.300"],
   ["route-table routes", 3, "64512"],
 ])("%s: column %i does not take %j", (name, column, text) => {
@@ -105,6 +114,14 @@ test("a list that nobody changed keeps nobody from saving the rest", () => {
 test("what only the form of all members has is told", () => {
   const term = { term_match_condition: { prefix_list: [{ interface_route_table_uuid: ["u"] }], as_path: [1] }, term_action_list: { external: "ospf-type-1" } };
   expect(LISTS["routing-policy routing_policy_entries"]?.beside?.(term)).toEqual(["prefixes of route tables", "an external type given"]);
+});
+
+test("an address alone is the longest prefix, and one workload at a time has no wide one", () => {
+  const [ip, , mode] = LISTS["virtual-machine-interface virtual_machine_interface_allowed_address_pairs"]!.columns;
+  expect(ip?.show(ip.put({}, "10.0.0.7"))).toBe("10.0.0.7/32");
+  expect(ip?.show(ip.put({}, "fd00::7"))).toBe("fd00::7/128");
+  expect(mode?.fault?.("active-standby", { ip: { ip_prefix: "10.0.0.0", ip_prefix_len: 16 } })).toContain("/24");
+  expect(mode?.fault?.("active-standby", { ip: { ip_prefix: "fd00::", ip_prefix_len: 120 } })).toBe("");
 });
 
 test("an emptied table takes the member away", () => {

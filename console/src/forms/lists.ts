@@ -1,10 +1,9 @@
 /** Members that are edited as tables, by type and member. Pure. */
 
-import { listFaults, type ListColumn, type ListSpec, number, split, text, withAt } from "./columns";
-import { numberOf } from "./numbers";
+import { listFaults, type ListColumn, type ListSpec, number, prefix, split, text } from "./columns";
+import { DHCP_OPTIONS, FAT_FLOWS, HOST_ROUTES, PAIRS } from "./ports";
 import { AGGREGATES, INTERFACE_ROUTES, NETWORK_POLICIES, ROUTES, ROUTING_POLICIES, SERVICE_POLICIES, SIDES, TERMS } from "./routing";
 import { serviceOf, serviceText, USUAL_SERVICES } from "./services";
-import { prefixFault } from "./subnets";
 import type { Faults } from "../model/check";
 import { type Document, equal, isDocument, isList, type Json } from "../model/document";
 
@@ -25,15 +24,6 @@ function rolesFault(given: string): string {
   const wrong = rolesOf(given).find((each) => !/^[CRUD]+$/.test(String(each["role_crud"])));
   return wrong === undefined ? "" : `${String(wrong["role_name"])}: letters of C, R, U, D are needed behind a role`;
 }
-
-const PREFIX_COLUMN: ListColumn = {
-  title: "Prefix", width: 220, hint: "192.0.2.0/24", fault: prefixFault,
-  show: ({ ip_prefix, ip_prefix_len }) => [ip_prefix, ip_prefix_len].filter((each) => each !== undefined).map(String).join("/"),
-  put: (each, given) => {
-    const [ip_prefix = "", length] = given.trim().split("/");
-    return { ...withAt(each, ["ip_prefix_len"], undefined), ip_prefix, ...(length === undefined ? {} : { ip_prefix_len: numberOf(length) }) };
-  },
-};
 
 const SERVICE_COLUMN: ListColumn = {
   title: "Service", width: 300, choices: USUAL_SERVICES, hint: "tcp 80-90",
@@ -58,7 +48,7 @@ export const LISTS: Readonly<Record<string, ListSpec>> = {
   },
   "address-group address_group_prefix": {
     title: "Prefixes", element: "prefix", wrapper: "subnet", fresh: { ip_prefix: "" },
-    none: "No prefixes yet. A group without any means nobody.", columns: [PREFIX_COLUMN],
+    none: "No prefixes yet. A group without any means nobody.", columns: [prefix("Prefix", "", 220, { hint: "192.0.2.0/24" })],
   },
   "route-table routes": ROUTES,
   "interface-route-table interface_route_table_routes": INTERFACE_ROUTES,
@@ -73,6 +63,11 @@ export const LISTS: Readonly<Record<string, ListSpec>> = {
     none: "No mappings: with port mappings on, nothing comes in. Without them the address belongs to its port as a whole.",
     columns: [text("Protocol", "protocol", 110, { choices: ["TCP", "UDP"] }), number("Port outside", "src_port", 130), number("Port of the workload", "dst_port", 160)],
   },
+  "virtual-machine-interface virtual_machine_interface_allowed_address_pairs": PAIRS,
+  "virtual-machine-interface virtual_machine_interface_fat_flow_protocols": FAT_FLOWS,
+  "virtual-machine-interface virtual_machine_interface_host_routes": HOST_ROUTES,
+  "virtual-machine-interface virtual_machine_interface_dhcp_option_list": DHCP_OPTIONS,
+  "virtual-network virtual_network_fat_flow_protocols": { ...FAT_FLOWS, none: "No merged flows: each connection of the network's ports has a flow of its own." },
   "api-access-list api_access_list_entries": {
     title: "Rules", element: "rule", wrapper: "rbac_rule", isOrdered: true, fresh: { rule_object: "*", rule_field: "", rule_perms: [{ role_name: "member", role_crud: "R" }] },
     none: "No rules: nobody but administrators may do anything by this list.",

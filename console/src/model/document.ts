@@ -70,3 +70,18 @@ export function lastName(names: readonly string[]): string {
 export function textsOf(value: Json | undefined): string[] {
   return isList(value) ? value.filter((each): each is string => typeof each === "string") : [];
 }
+
+export function documentsOf(value: Json | undefined): Document[] {
+  return isList(value) ? value.filter(isDocument) : [];
+}
+
+/** Full names of what references lead to. */
+export function namesOf(references: Json | undefined): string[] {
+  return documentsOf(references).map((each) => textsOf(each["to"]).join(":"));
+}
+
+/** A full name as people of a project say it: the last part of what is theirs, the whole way to others. */
+export function nameWithin(name: string, project: readonly string[]): string {
+  const parts = name.split(":");
+  return parts.slice(0, -1).join(":") === project.join(":") ? lastName(parts) : parts.join(" › ");
+}

@@ -8,8 +8,8 @@ import { Link, useSearchParams } from "react-router";
 import { useRight } from "../../api/session";
 import { useConsole } from "../../app/context";
 import { ObjectPicker } from "../../forms/ObjectPicker";
-import { type ConfigObject, lastName } from "../../model/document";
-import { floatingOf, mappingsText, namesOf } from "./floating";
+import { type ConfigObject, lastName, namesOf } from "../../model/document";
+import { floatingOf, mappingsText } from "./floating";
 import { FloatingEditor } from "./FloatingEditor";
 import { type Objects, useFloating } from "./useFloating";
 

@@ -1,7 +1,7 @@
 /** Floating addresses: what each leads to, and the change that makes it so. Pure. */
 
 import { ifUnchanged, type Operation } from "../../api/client";
-import { type ConfigObject, type Document, equal, isDocument, isEmpty, isList, type Json, mergePatch, textsOf } from "../../model/document";
+import { type ConfigObject, type Document, documentsOf, equal, isDocument, isEmpty, type Json, mergePatch, namesOf } from "../../model/document";
 
 export const DIRECTIONS = ["both", "ingress", "egress"] as const;
 
@@ -20,10 +20,6 @@ export interface Floating {
 
 export const EMPTY: Floating = { pool: "", address: "", port: "", fixed: "", direction: "both", isMapped: false, mappings: undefined };
 
-export function namesOf(references: Json | undefined): string[] {
-  return (isList(references) ? references.filter(isDocument) : []).map((each) => textsOf(each["to"]).join(":"));
-}
-
 export function floatingOf(object: ConfigObject): Floating {
   return {
     pool: object.fq_name.slice(0, -1).join(":"), address: String(object["floating_ip_address"] ?? ""),
@@ -34,8 +30,7 @@ export function floatingOf(object: ConfigObject): Floating {
 }
 
 function mappingsIn(value: Json | undefined): Document[] {
-  const held = isDocument(value) ? value["port_mappings"] : undefined;
-  return isList(held) ? held.filter(isDocument) : [];
+  return documentsOf(isDocument(value) ? value["port_mappings"] : undefined);
 }
 
 /** `TCP 80 → 8080` */

@@ -8,7 +8,7 @@ export interface Lesson {
 
 export const LESSONS: Readonly<Record<string, Lesson>> = {
   "virtual-network": { text: "A network is where ports get their addresses. It needs a name and a subnet; what it reaches, network policies and routers say.", page: { to: "/guide", title: "Build an example" } },
-  "virtual-machine-interface": { text: "A port is where a workload is plugged. It needs a network; with an instance IP it has an address, with a security group only what that lets in.", page: { to: "/guide", title: "Build an example" } },
+  "virtual-machine-interface": { text: "A port is where a workload is plugged. It needs a network; with an instance IP it has an address, with a security group only what that lets in.", page: { to: "/ports", title: "Make one with its address" } },
   "instance-ip": { text: "An instance IP is the address of a port: it names the network and the port, and the server chooses the address unless you do." },
   "network-policy": { text: "Networks reach each other by the rules of a policy that both refer to. The first rule that fits decides." },
   "security-group": { text: "A security group says what may enter and leave its ports, by prefix or by another group. Answers need no rule." },

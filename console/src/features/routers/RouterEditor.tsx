@@ -7,7 +7,7 @@ import { Link } from "react-router";
 import { useRight } from "../../api/session";
 import { useConsole } from "../../app/context";
 import { useSaving } from "../../forms/useSaving";
-import { lastName } from "../../model/document";
+import { nameWithin } from "../../model/document";
 import { PlanPreview } from "../objects/PlanPreview";
 import { faultsOf, type Objects, operationsOf, removal, type Router, routesOf, SNAT, VXLAN, warningsOf } from "./router";
 import { UNDERLAY, useNetworks, useWaysOut } from "./useRouters";
@@ -69,14 +69,9 @@ interface MembersProps {
   readonly onChange: (part: Partial<Router>) => void;
 }
 
-function titleOf(name: string, project: readonly string[]): string {
-  const parts = name.split(":");
-  return parts.slice(0, -1).join(":") === project.join(":") ? lastName(parts) : parts.join(" › ");
-}
-
 function Members({ router, objects, project, disabled, onChange }: MembersProps) {
   const networks = useNetworks(project).data ?? { own: [], outside: [] };
-  const options = (names: readonly string[]) => [...new Set(names)].map((value) => ({ value, label: titleOf(value, project) }));
+  const options = (names: readonly string[]) => [...new Set(names)].map((value) => ({ value, label: nameWithin(value, project) }));
   const tables = new Map(objects.tables.map((each) => [each.fq_name.join(":"), each]));
   const routes = router.tables.flatMap((each) => routesOf(tables.get(each)));
   return (

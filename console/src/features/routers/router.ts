@@ -2,7 +2,7 @@
 
 import { ifUnchanged, type Operation } from "../../api/client";
 import { nameFault } from "../../model/check";
-import { type ConfigObject, type Document, isDocument, isList, type Json, lastName, textsOf } from "../../model/document";
+import { type ConfigObject, type Document, documentsOf, isDocument, type Json, lastName, textsOf } from "../../model/document";
 
 export const EXTERNAL = "ExternalGateway";
 export const SNAT = "snat-routing";
@@ -31,10 +31,6 @@ export interface Router {
 
 export const EMPTY: Router = { uuid: "", name: "", type: SNAT, networks: [], external: "", tables: [] };
 
-function refsOf(value: Json | undefined): Document[] {
-  return isList(value) ? value.filter(isDocument) : [];
-}
-
 function nameIn(reference: Document): string {
   return textsOf(reference["to"]).join(":");
 }
@@ -46,19 +42,19 @@ function isExternal(reference: Document): boolean {
 }
 
 function networksOf(port: ConfigObject | undefined): string[] {
-  return refsOf(port?.["virtual_network_refs"]).map(nameIn);
+  return documentsOf(port?.["virtual_network_refs"]).map(nameIn);
 }
 
 function portsOf(router: ConfigObject | undefined, { ports }: Objects): { readonly reference: Document; readonly port: ConfigObject | undefined }[] {
-  return refsOf(router?.["virtual_machine_interface_refs"]).map((reference) => ({ reference, port: ports.get(String(reference["uuid"])) }));
+  return documentsOf(router?.["virtual_machine_interface_refs"]).map((reference) => ({ reference, port: ports.get(String(reference["uuid"])) }));
 }
 
 export function routerOf(object: ConfigObject, objects: Objects): Router {
   return {
     uuid: object.uuid, name: lastName(object.fq_name), type: String(object["logical_router_type"] ?? SNAT),
     networks: [...new Set(portsOf(object, objects).flatMap(({ port }) => networksOf(port)))],
-    external: refsOf(object["virtual_network_refs"]).filter(isExternal).map(nameIn)[0] ?? "",
-    tables: refsOf(object["route_table_refs"]).map(nameIn),
+    external: documentsOf(object["virtual_network_refs"]).filter(isExternal).map(nameIn)[0] ?? "",
+    tables: documentsOf(object["route_table_refs"]).map(nameIn),
   };
 }
 
@@ -69,7 +65,7 @@ export interface Route {
 
 export function routesOf(table: ConfigObject | undefined): Route[] {
   const routes = isDocument(table?.["routes"]) ? table["routes"]["route"] : undefined;
-  return refsOf(routes).map((each) => ({ prefix: String(each["prefix"] ?? ""), nextHop: String(each["next_hop"] ?? "") }));
+  return documentsOf(routes).map((each) => ({ prefix: String(each["prefix"] ?? ""), nextHop: String(each["next_hop"] ?? "") }));
 }
 
 export function faultsOf(router: Router, objects: Objects): string[] {
@@ -108,7 +104,7 @@ export function operationsOf(router: Router, objects: Objects, project: readonly
     return { op: "create" as const, type: "virtual-machine-interface", object };
   });
   const kept = held.filter(({ port }) => !isLeft(port)).map(({ reference }) => ({ to: textsOf(reference["to"]) }));
-  const others = refsOf(before?.["virtual_network_refs"]).filter((each) => !isExternal(each));
+  const others = documentsOf(before?.["virtual_network_refs"]).filter((each) => !isExternal(each));
   const members: Record<string, Json> = {
     ...(same(router.networks, was.networks) ? {} : { virtual_machine_interface_refs: [...kept, ...added.map(({ object }) => ({ to: object.fq_name }))] }),
     ...(router.external === was.external ? {} : { virtual_network_refs: [...others, ...toAll(router.external === "" ? [] : [router.external]).map((each) => ({ ...each, attr: { logical_router_virtual_network_type: EXTERNAL } }))] }),
