@@ -15,8 +15,8 @@ from typing import Final, cast
 import msgspec
 
 from skytrail.analytics.alarms import Entity, Transition
+from skytrail.model.annotation_names import ALARM_COLLECT
 
-ANNOTATION: Final = "collect"
 PAGES_COUNT_MAX: Final = 8
 """Of one rule."""
 NODES_COUNT_MAX: Final = 8
@@ -43,15 +43,15 @@ def pages_of(document: Mapping[str, object]) -> tuple[str, ...]:
         pairs = cast("Mapping[str, object]", annotations).get("key_value_pair")
     for pair in cast("list[object]", pairs) if isinstance(pairs, list) else []:
         said = cast("Mapping[str, object]", pair) if isinstance(pair, dict) else {}
-        if said.get("key") == ANNOTATION:
+        if said.get("key") == ALARM_COLLECT:
             pages = tuple(dict.fromkeys(str(said.get("value") or "").split()))
             wrong = [each for each in pages if not _PAGE.fullmatch(each)]
             if wrong:
                 raise PagesUnusable(
-                    f"{ANNOTATION}: {wrong[0][:64]!r} is not PROCESS/TABLE, as in agent/drops"
+                    f"{ALARM_COLLECT}: {wrong[0][:64]!r} is not PROCESS/TABLE, as in agent/drops"
                 )
             if len(pages) > PAGES_COUNT_MAX:
-                raise PagesUnusable(f"{ANNOTATION}: over {PAGES_COUNT_MAX} pages")
+                raise PagesUnusable(f"{ALARM_COLLECT}: over {PAGES_COUNT_MAX} pages")
             return pages
     return ()
 

@@ -66,6 +66,7 @@ def create(change: Change, resource: ObjectType, request: Document) -> Record:
     check_objects(change, resource, body)
     record = _bounded(make_record(resource.name, body))
     rights.check_names(change, record, {})
+    rights.check_guarded(change, record, {})
     change.view.put(record)
     with rights.on_own_behalf(change):
         for companion in rule.companions(change, record):
@@ -232,6 +233,7 @@ def replace_body(
     rule.update(change, record, body)
     renewed = _bounded(next_version(record, body, record.side if side is None else side))
     rights.check_names(change, renewed, record.body)
+    rights.check_guarded(change, renewed, record.body)
     change.view.put(renewed)
     rule.after_update(change, record, renewed)
     return renewed

@@ -1,5 +1,8 @@
 """Annotations by which components tell each other what the model has no field for."""
 
+from collections.abc import Mapping
+from typing import Final
+
 BGPAAS_CONTROL_NODES = ("bgpaas-primary-control-nodes", "bgpaas-secondary-control-nodes")
 """Of a client router: addresses of the control nodes that its two sessions lead to, by comma."""
 
@@ -36,6 +39,16 @@ ALARM_IDLE_TIMER = "idle-timer-seconds"
 """Of an alarm rule: how long it must not hold before the alarm goes."""
 ALARM_FREQUENCY = ("frequency-check-times", "frequency-check-seconds")
 """Of an alarm rule: an alarm that went up more often than so many times in so many seconds stays."""
+
+ALARM_COLLECT = "collect"
+"""Of an alarm rule: live tables of nodes that are kept when its alarm is raised (ADR 0388)."""
+
+OF_ADMINISTRATORS: Final[Mapping[str, frozenset[str]]] = {
+    "alarm": frozenset({ALARM_COLLECT}),
+    "loadbalancer": frozenset({LOAD_BALANCER_HOSTS}),
+    "virtual-machine-interface": frozenset(RATE_LIMITS),
+}
+"""By type: those that guard, or use, what is everybody's. Tenants read them on their objects, and leave them (ADR 0468)."""
 
 READ_BY_AGENTS = frozenset(
     (
