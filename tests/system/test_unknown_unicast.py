@@ -126,3 +126,15 @@ def test_a_network_that_asks_has_it_flooded_to_its_own_members_once(lab, members
 
     flooding(wanted=False)
     assert set(send(lab, members, is_ip=is_ip).values()) == {0}
+
+
+def test_host_whose_agent_just_restarted_follows_the_setting_at_once(lab, members, flooding):
+    """What it cannot know yet is whom to take out of its tables, not what the network asks for."""
+    lab.kill("compute2")
+    lab.restart("compute2")
+
+    flooding(wanted=True)
+
+    assert send(lab, members, is_ip=False, expected=("red-web2",)) == {
+        name: int(name == "red-web2") for name in EVERYBODY_ELSE
+    }

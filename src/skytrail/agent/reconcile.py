@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from skytrail.agent.adoption import meanwhile
 from skytrail.agent.ledger import Changes
 from skytrail.agent.plugin import Datapath, TableFullError
 from skytrail.agent.tables import (
     ROW_TYPES,
-    FloodRow,
-    GroupRow,
     InterfaceRow,
+    NextHopId,
+    NextHopKind,
+    NextHopRow,
     Row,
 )
 
@@ -50,10 +52,15 @@ def plan(
 
     ``keys``: where alone the two may differ; None: anywhere.
 
-    Until the desired state is ``complete`` (after a restart) nothing is deleted, and an
-    interface that forwards is not put into quarantine, nor does a member of a network lose its
-    copies of broadcasts: their configuration and routes may still be coming.
+    Until the desired state is ``complete`` (after a restart) nothing is deleted, and rows are put
+    as :func:`meanwhile` has them: configuration and routes may still be coming.
     """
+    nexthops = desired.get(NextHopRow, {})
+
+    def is_local(nexthop_id: NextHopId) -> bool:
+        row = nexthops.get(nexthop_id)
+        return isinstance(row, NextHopRow) and row.kind is NextHopKind.INTERFACE
+
     puts: list[Row] = []
     held = 0
     deletes: list[Row] = []
@@ -62,11 +69,12 @@ def plan(
         for key in wanted if keys is None else keys.get(kind, ()):
             row, old = wanted.get(key), present.get(key)
             # Rows of unchanged ports are the same objects: no need to compare their fields.
-            if row is not None and old is not row and old != row:
-                if not complete and _demotes(row, old):
-                    held += 1
-                    continue
-                puts.append(row)
+            if row is None or old is row or old == row:
+                continue
+            put = row if complete else meanwhile(row, old, is_local)
+            held += put != row
+            if put != old:
+                puts.append(put)
     for kind in reversed(ROW_TYPES):
         wanted, present = desired.get(kind, {}), actual.get(kind, {})
         looked_at = present if keys is None else keys.get(kind, ())
@@ -76,19 +84,6 @@ def plan(
         else:
             held += len(gone)
     return Plan(tuple(puts), tuple(deletes), held)
-
-
-def _demotes(row: Row, present: Row | None) -> bool:
-    if isinstance(row, FloodRow | GroupRow) and isinstance(present, FloodRow | GroupRow):
-        # Members elsewhere are only missing until their routes are heard again.
-        return set(row.members) <= set(present.members)
-    return (
-        isinstance(row, InterfaceRow)
-        and isinstance(present, InterfaceRow)
-        and not row.vrf_id
-        and bool(present.vrf_id)
-        and row.vif_id == present.vif_id
-    )
 
 
 @dataclass(slots=True)
