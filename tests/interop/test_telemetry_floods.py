@@ -39,7 +39,7 @@ async def node(folder: Path | None) -> AsyncIterator[tuple[Collector, int]]:
     collector = Collector()
     tls = TlsFolder(folder / "node").server() if folder is not None else None
     server = TelemetryServer(collector, SystemClock(), tls)
-    listener = await server.serve("127.0.0.1", 0)
+    listener = server.serve("127.0.0.1", 0)
     try:
         yield collector, int(listener.sockets[0].getsockname()[1])
     finally:

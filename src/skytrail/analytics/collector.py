@@ -22,6 +22,7 @@ from skytrail.analytics.sandesh_sessions import sessions_of
 from skytrail.analytics.sessions import LATEST_US, NO_NAMES, block_of
 from skytrail.analytics.statistics import rows_of_change, rows_of_message
 from skytrail.analytics.tags import TagNames
+from skytrail.analytics.trust import Trust
 from skytrail.analytics.uve import UveChange, UveTables, change_of
 from skytrail.analytics.uve_room import machine_of
 from skytrail.analytics.uve_stream import UveChanges
@@ -78,6 +79,8 @@ class Collector:
         self.dropped: Counter[str] = Counter()
         """Messages that were not taken, by reason."""
         self.follower: Follower | None = None
+        self.trust: Trust | None = None
+        """Who judges what machines tell by configuration; None: it is not followed."""
 
     def waiting(self) -> Mapping[str, Waiting]:
         """Return what waits for the store, by stored table."""
@@ -198,20 +201,25 @@ class Collector:
         else:
             self.drop(change.generator, "no_room")
 
-    def drop(self, generator: str, reason: str) -> None:
-        """Count a message that was not taken."""
-        self.dropped[reason] += 1
+    def drop(self, generator: str, reason: str, count: int = 1) -> None:
+        """Count messages, or sessions of one, that were not taken."""
+        self.dropped[reason] += count
         known = self.generators.get(generator)
         if known is not None:
-            known.dropped[reason] = known.dropped.get(reason, 0) + 1
+            known.dropped[reason] = known.dropped.get(reason, 0) + count
 
     def tick(self, now: float) -> None:
         """Take back what generators said that are gone for good; call about every second."""
         for name in self.generators.expired(now):
             self._forget(name)
+        if self.trust is not None:
+            for change in self.trust.tick(now):
+                self.apply(change, now)
 
     def _forget(self, generator: str) -> None:
         """Take back all that a generator said."""
+        if self.trust is not None:
+            self.trust.forget(generator)
         for place in self.uves.forget(generator):
             self.changes.note(place)
             if self.follower is not None:

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from skytrail.analytics.alarm_routes import Route
 from skytrail.analytics.collector import Collector
 from skytrail.analytics.devices import Devices
@@ -46,6 +48,7 @@ from skytrail.analytics.io.underlay_http import UnderlayApi
 from skytrail.analytics.io.writer import HistoryWriter
 from skytrail.analytics.kafka_feed import KafkaFeed
 from skytrail.analytics.kafka_settings import KafkaSettings
+from skytrail.analytics.trust import Trust
 from skytrail.analytics.uve_recorder import UveRecorder
 from skytrail.analytics.watchman import Watchman
 from skytrail.client import AsyncApiClient
@@ -108,6 +111,8 @@ class AnalyticsSettings:
     """Brokers that UVEs, alarms and sessions are streamed to."""
     devices: DeviceSettings = DeviceSettings()  # noqa: RUF009 # frozen
     streams_per_client: int = PER_CLIENT_DEFAULT
+    placed_only: bool = False
+    """Machines with certificates tell only of what configuration places there; else also of what it places nowhere."""
     check_host: CheckHost | None = None
     """What looks at the names that clients use for this server; None: it answers to all."""
 
@@ -118,7 +123,11 @@ class AnalyticsService:
     def __init__(self, settings: AnalyticsSettings) -> None:
         self._settings = settings
         self._clock = SystemClock()
+        self._log = structlog.get_logger("skytrail.analytics")
         self.collector = Collector()
+        is_configured = bool(settings.api_url or settings.api_socket)
+        if settings.tls is not None and settings.telemetry_port and is_configured:
+            self.collector.trust = Trust(self.collector.uves, placed_only=settings.placed_only)
         self.exporters = Exporters(settings.devices.admitted, self.collector.dropped)
         self.devices = DevicePorts(
             Devices(self.collector, self.exporters), self._clock, settings.tls
@@ -236,12 +245,11 @@ class AnalyticsService:
         telemetry = self.telemetry
         if settings.telemetry_port:
             heard_at = settings.telemetry_listen or settings.listen
-            server = await telemetry.serve(heard_at, settings.telemetry_port)
+            server = telemetry.serve(heard_at, settings.telemetry_port)
             await stack.enter_async_context(server)
             ports["telemetry"] = settings.telemetry_port
         if settings.telemetry_socket is not None:
-            server = await telemetry.serve_unix(settings.telemetry_socket)
-            await stack.enter_async_context(server)
+            await stack.enter_async_context(telemetry.serve_unix(settings.telemetry_socket))
         return ports | await self.devices.open(settings.devices, stack)
 
     def _follow(self, stack: AsyncExitStack) -> Coroutine[object, object, None] | None:
@@ -253,6 +261,8 @@ class AnalyticsService:
             settings.api_url or DEFAULT_URL, settings.api_socket, access=settings.api_access
         )
         stack.push_async_callback(client.close)
+        if self.collector.trust is not None:
+            self.collector.trust.is_current = lambda: client.watching
         watch = ConfigWatch(
             self.collector, self.watchman, self._clock, settings.name, self.exporters
         )
@@ -263,12 +273,24 @@ class AnalyticsService:
             await asyncio.sleep(1.0)
             now = self._clock.now()
             self.collector.tick(now)
+            self._log_refusals(now)
             now_us = round(self._clock.wall() * 1e6)
             self.watchman.tick(now, now_us)
             if self.recorder is not None and self.writer is not None:
                 unkept = self.recorder.tick(now, now_us)
                 if unkept is not None:
                     self.writer.keep_gap("uve", 0, "no_room", unkept[0])
+
+    def _log_refusals(self, now: float) -> None:
+        trust = self.collector.trust
+        for machine, refused, count in trust.refusals.lines(now) if trust is not None else ():
+            self._log.warning(
+                "machine_refused",
+                machine=machine,
+                count=count,
+                reason=refused.latest_reason,
+                latest=refused.latest,
+            )
 
     def unmet(self) -> list[str]:
         """Name what is missing for full operation."""
@@ -282,9 +304,14 @@ class AnalyticsService:
                 self._clock.now(), self._clock.wall()
             ),
             "exporters": self.exporters.rows,
+            "refusals": self._refusal_rows,
             "uves": self._uve_rows,
             "alarms": self._alarm_rows,
         }
+
+    def _refusal_rows(self) -> Iterable[object]:
+        trust = self.collector.trust
+        return () if trust is None else trust.refusals.rows()
 
     def _alarm_rows(self) -> Iterable[object]:
         for (table, key), alarm in self.watchman.board.all_raised():
@@ -332,6 +359,8 @@ class AnalyticsService:
             yield Sample("skytrail_analytics_rows_refused_total", self.writer.refused_count)
             failures = self.writer.spool_failures_count
             yield Sample("skytrail_analytics_spool_failures_total", failures)
+        if collector.trust is not None:
+            yield from _of_trust(collector.trust)
         for kind, count in collector.taken.items():
             yield Sample("skytrail_analytics_messages_total", count, {"type": kind})
         for reason, count in collector.dropped.items():
@@ -339,6 +368,15 @@ class AnalyticsService:
         yield from self.devices.samples()
         if self.kafka is not None:
             yield from self.kafka.samples()
+
+
+def _of_trust(trust: Trust) -> Iterable[Sample]:
+    for reason, count in trust.refusals.total.items():
+        yield Sample("skytrail_analytics_refused_total", count, {"reason": reason})
+    yield Sample("skytrail_analytics_unjudged_total", trust.unjudged_count)
+    yield Sample("skytrail_analytics_uves_held", trust.held_count)
+    yield Sample("skytrail_analytics_uves_unheld_total", trust.refusals.unheld_count)
+    yield Sample("skytrail_analytics_placed_forgotten_total", trust.placement.forgotten_count)
 
 
 async def _always(request: Request) -> bool:

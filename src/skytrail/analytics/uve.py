@@ -198,6 +198,11 @@ class UveTables:
             self._take_back(generator, place)
         return list(speaker.keys)
 
+    def places(self, generator: str) -> list[tuple[str, str, str]]:
+        """Return the (table, key, struct) a generator speaks of."""
+        speaker = self._speakers.get(generator)
+        return list(speaker.keys) if speaker is not None else []
+
     def newest(self, generator: str) -> Mapping[str, int]:
         """Return per struct the newest sequence number a generator has told us."""
         speaker = self._speakers.get(generator)

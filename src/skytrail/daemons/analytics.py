@@ -94,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         gate_url=options.authenticate_at,
         gate_ca=access.ca_file,
         streams_per_client=options.streams_per_client,
+        placed_only=options.placed_only,
         check_host=allowed_hosts.check_of(options.listen, options.allowed_host),
     )
 
@@ -166,6 +167,11 @@ def _parser() -> argparse.ArgumentParser:
         default="",
         metavar="URL",
         help="API that says who sends a request; administrators and global readers are admitted, members of projects to their own part",
+    )
+    parser.add_argument(
+        "--placed-only",
+        action="store_true",
+        help="take from hosts with certificates only what is of workloads that configuration places there",
     )
     parser.add_argument("--tls", type=Path, metavar="FOLDER", help=TLS_FOLDER_HELP)
     parser.add_argument("--socket", type=Path, help="also serve REST and introspection here")

@@ -203,6 +203,7 @@ def _telemetry_of_hosts(settings: Settings) -> tuple[str, ...]:
     return (
         *("--telemetry-listen", settings.control_listen, "--tls", str(settings.secure.control)),
         *("--telemetry-port", str(settings.telemetry_port)),
+        *(("--placed-only",) if settings.placed_only else ()),
     )
 
 

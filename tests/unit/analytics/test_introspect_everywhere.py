@@ -63,7 +63,7 @@ class Site:
         name = hello("ctl", "contrail-analytics-api")
         IntrospectEverywhere(self.processes, own, name).add_routes(self.router)
         server = TelemetryServer(self.collector, SystemClock(), processes=self.processes)
-        async with await server.serve_unix(self._path):
+        async with server.serve_unix(self._path):
             for who, pages in processes:
                 telemetry = Telemetry(
                     who, _nothing, Collectors([self._path]), SystemClock(), pages=pages

@@ -1,4 +1,4 @@
-"""Follows configuration at the API: nodes that should be there, users' alarm rules, names of tags."""
+"""Follows configuration at the API: nodes that should be there, users' alarm rules, names of tags, what runs where."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from skytrail.analytics.configured import (
     router_addresses,
 )
 from skytrail.analytics.exporters import Exporters
+from skytrail.analytics.placement import PORT, ROUTER
+from skytrail.analytics.placement import WATCHED as PLACED
 from skytrail.analytics.telemetry import change_of
 from skytrail.analytics.watchman import Watchman
 from skytrail.client import (
@@ -48,8 +50,10 @@ class ConfigWatch:
         node: str,
         exporters: Exporters,
     ) -> None:
+        """With a ``collector`` that judges by placement, ports are followed as well."""
         self._collector = collector
         self._exporters = exporters
+        self._trust = collector.trust
         self._watchman = watchman
         self._clock = clock
         self._generator = f"{node}:Analytics:contrail-config-watch:0"
@@ -67,7 +71,8 @@ class ConfigWatch:
 
     async def run(self, client: AsyncApiClient) -> None:
         """Follow the API for ever; the client reconnects and resumes by itself."""
-        async for event in client.watch(WATCHED):
+        types = WATCHED if self._trust is None else (*WATCHED, *PLACED)
+        async for event in client.watch(types):
             self.take(event)
 
     def take(self, event: WatchEvent) -> None:
@@ -81,8 +86,12 @@ class ConfigWatch:
                 self._delete(event.uuid)
             case SnapshotEnd():
                 seen, self._seen = self._seen or set(), None
-                for uuid in (self._nodes.keys() | self._rules.keys() | self._tags.uuids) - seen:
+                known = self._nodes.keys() | self._rules.keys() | self._tags.uuids
+                if self._trust is not None:
+                    known = known | self._trust.placement.uuids
+                for uuid in known - seen:
                     self._delete(uuid)
+                self._judge()
                 self._set_rules()
                 self._set_routers()
             case RevisionEnd():
@@ -91,6 +100,8 @@ class ConfigWatch:
     def _put(self, kind: str, uuid: str, document: Document) -> None:
         if self._seen is not None:
             self._seen.add(uuid)
+        if self._trust is not None and kind in {PORT, ROUTER}:
+            self._trust.placement.put(kind, uuid, document, self._clock.now())
         if kind == "alarm":
             self._put_rule(uuid, document)
         elif kind == _TAG:
@@ -98,7 +109,7 @@ class ConfigWatch:
         elif kind == _SYSTEM:
             self._is_enabled = document.get("alarm_enable") is not False
             self._set_rules()
-        else:
+        elif kind != PORT:
             self._put_node(uuid, node_uve(kind, document))
             self._put_maintenance(uuid, document)
             if kind == "physical-router":
@@ -154,12 +165,19 @@ class ConfigWatch:
         if former is not None and (uve is None or former.key != uve.key):
             self._delete(uuid)
         if uve is not None:
+            is_new = self._nodes.get(uuid) is None
             self._nodes[uuid] = uve
             self._tell(uve)
+            if self._trust is not None and is_new:
+                self._trust.note_node(uve.table, uve.key, 1)
 
     def _delete(self, uuid: str) -> None:
         self._tags.delete(uuid)
         uve = self._nodes.pop(uuid, None)
+        if self._trust is not None:
+            self._trust.placement.delete(uuid, self._clock.now())
+            if uve is not None:
+                self._trust.note_node(uve.table, uve.key, -1)
         if self._quiet.pop(uuid, 0):
             self._set_maintenance()
         if uve is not None:
@@ -168,6 +186,13 @@ class ConfigWatch:
             self._set_rules()
         if self._routers.pop(uuid, None) is not None:
             self._set_routers()
+
+    def _judge(self) -> None:
+        """What was told before configuration came is judged now."""
+        if self._trust is not None:
+            now = self._clock.now()
+            for change in self._trust.known(now):
+                self._collector.apply(change, now)
 
     def _set_routers(self) -> None:
         if self._seen is None:

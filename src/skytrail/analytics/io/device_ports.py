@@ -17,16 +17,18 @@ import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
-from typing import Final, cast
+from typing import Final
 
 import structlog
 
 from skytrail.analytics.devices import IPFIX, SFLOW, SYSLOG, Devices
 from skytrail.analytics.exporters import DeviceSettings, Exporter, canonical
 from skytrail.analytics.io.spread_sockets import bound_sockets
+from skytrail.runtime.accepting import Acceptor, address_of, streams_of
 from skytrail.runtime.clock import Clock
 from skytrail.runtime.metrics import Sample
-from skytrail.runtime.mutual_tls import HANDSHAKE_S, MutualTls
+from skytrail.runtime.mutual_tls import MutualTls
+from skytrail.runtime.server import listen_tcp
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.syslog import SyslogFramer
 
@@ -76,7 +78,7 @@ class DevicePorts:
             ("syslog_tls", settings.syslog_tls_port),
         ):
             if port:
-                server = await self._listen_syslog(settings.listen, port, is_tls=name != "syslog")
+                server = self._listen_syslog(settings.listen, port, is_tls=name != "syslog")
                 await stack.enter_async_context(server)
                 ports[name] = port
         return ports
@@ -90,11 +92,11 @@ class DevicePorts:
         )
         return transport
 
-    async def _listen_syslog(self, address: str, port: int, *, is_tls: bool) -> asyncio.Server:
-        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._connected(reader, writer, is_tls=is_tls)
+    def _listen_syslog(self, address: str, port: int, *, is_tls: bool) -> Acceptor:
+        async def connected(accepted: socket.socket) -> None:
+            await self._connected(accepted, is_tls=is_tls)
 
-        return await asyncio.start_server(connected, address, port, backlog=256, limit=READ_BYTES)
+        return Acceptor(listen_tcp(address, port), connected)
 
     def datagram(self, protocol: str, sender: tuple[str, int], data: bytes, take: Take) -> None:
         """Act on one datagram, if its sender is admitted and has not sent too much."""
@@ -119,33 +121,34 @@ class DevicePorts:
     def _wall_us(self) -> int:
         return round(self._clock.wall() * 1e6)
 
-    async def _connected(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_tls: bool
-    ) -> None:
+    async def _connected(self, accepted: socket.socket, *, is_tls: bool) -> None:
         exporters = self._devices.exporters
-        peer: object = writer.get_extra_info("peername")
-        address = (
-            canonical(str(cast("tuple[object, ...]", peer)[0])) if isinstance(peer, tuple) else ""
-        )
+        address = address_of(accepted)
         if self._connections_count >= CONNECTIONS_COUNT_MAX:
             exporters.dropped["too_many_connections"] += 1
-            writer.close()
             return
         self._connections_count += 1
         try:
-            if is_tls:
-                if self._tls is None:
-                    raise ValueError("TLS without certificates")
-                await writer.start_tls(self._tls.context(), ssl_handshake_timeout=HANDSHAKE_S)
-            exporter = exporters.known(SYSLOG, address, self._clock.now(), proven=is_tls)
-            if exporter is not None:
-                await self._read(reader, exporter, cast("tuple[str, int]", peer)[1])
+            await self._hear(accepted, canonical(address), is_tls=is_tls)
         except (OSError, TimeoutError) as error:
             self._log.debug("device_lost", address=address, reason=str(error))
         except Exception:  # A connection's task boundary: one device must not stop the others.
             self._log.exception("device_failed", address=address)
         finally:
             self._connections_count -= 1
+
+    async def _hear(self, accepted: socket.socket, address: str, *, is_tls: bool) -> None:
+        port = int(accepted.getpeername()[1])
+        context = None if self._tls is None or not is_tls else self._tls.context()
+        if is_tls and context is None:
+            raise ValueError("TLS without certificates")
+        reader, writer = await streams_of(accepted, context, READ_BYTES)
+        try:
+            exporters = self._devices.exporters
+            exporter = exporters.known(SYSLOG, address, self._clock.now(), proven=is_tls)
+            if exporter is not None:
+                await self._read(reader, exporter, port)
+        finally:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections import Counter
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -17,9 +18,10 @@ from skytrail.analytics.collector import Collector, CollectorRefuses
 from skytrail.analytics.history_rows import AHEAD_US_MAX, is_timely, message_of
 from skytrail.analytics.io.asking import Processes
 from skytrail.analytics.telemetry import change_of, client_hello, speaks_for_another
+from skytrail.runtime.accepting import Acceptor, address_of, streams_of
 from skytrail.runtime.clock import Clock
-from skytrail.runtime.mutual_tls import HANDSHAKE_S, MutualTls, certified_names
-from skytrail.runtime.server import listen_unix
+from skytrail.runtime.mutual_tls import MutualTls, certified_names
+from skytrail.runtime.server import listen_tcp, listen_unix
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.telemetry import (
     FRAME_BYTES_MAX,
@@ -52,6 +54,8 @@ UNREAD_BYTES_MAX: Final = 4096
 BYTES_MAX: Final[Mapping[str, int]] = MappingProxyType({"uve": 1 << 20, "log": 256 << 10})
 """Of messages of any values: what is a byte on the wire may be hundreds in memory."""
 PROTOCOL: Final = "telemetry"
+NOT_ITS_OWN: Final = "not_its_own"
+"""UVEs and sessions of what is not where they come from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,28 +93,22 @@ class TelemetryServer:
         """Connections with a certificate, by machine."""
         self.connections_count = 0
 
-    async def serve(self, address: str, port: int) -> asyncio.Server:
+    def serve(self, address: str, port: int) -> Acceptor:
         """Start accepting; raises ``OSError``."""
-        return await asyncio.start_server(
-            self._connected, address, port, backlog=1024, limit=READ_BYTES
-        )
+        return Acceptor(listen_tcp(address, port), self._connected)
 
-    async def serve_unix(self, path: Path) -> asyncio.Server:
+    def serve_unix(self, path: Path) -> Acceptor:
         """Accept processes of this machine, without TLS; raises ``OSError``."""
-        return await asyncio.start_unix_server(
-            self._connected, sock=listen_unix(path), limit=READ_BYTES
-        )
+        return Acceptor(listen_unix(path), self._connected)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _connected(self, accepted: socket.socket) -> None:
         if self.connections_count >= CONNECTIONS_COUNT_MAX:
             self._collector.dropped["too_many_connections"] += 1
-            writer.close()
             return
         self.connections_count += 1
-        peer: object = writer.get_extra_info("peername")
-        address = str(peer[0]) if isinstance(peer, tuple) else ""
+        address = address_of(accepted)
         try:
-            await self._run(reader, writer, address)
+            await self._run(accepted, address)
         except (DecodeError, CollectorRefuses, ProcessConfused) as error:
             self._collector.dropped["malformed"] += 1
             self._log.warning("process_refused", address=address, reason=str(error))
@@ -120,27 +118,43 @@ class TelemetryServer:
             self._log.exception("process_failed", address=address)
         finally:
             self.connections_count -= 1
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
 
-    async def _run(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str
-    ) -> None:
-        framer = TelemetryFramer(HELLO_BYTES_MAX)
-        tls = self._tls if address else None
+    async def _run(self, accepted: socket.socket, address: str) -> None:
+        is_local = accepted.family == socket.AF_UNIX
+        tls = None if is_local else self._tls
         # Without TLS nothing tells one machine behind an address from another.
         stranger = address if tls is not None else ""
-        with self._counted(self._strangers, stranger):
+        with contextlib.ExitStack() as strangers:
+            strangers.enter_context(self._counted(self._strangers, stranger))
             async with asyncio.timeout(HELLO_S):
-                if tls is not None:
-                    await writer.start_tls(tls.context(), ssl_handshake_timeout=HANDSHAKE_S)
-                first = await _next(reader, framer)
+                context = None if tls is None else tls.context()
+                reader, writer = await streams_of(accepted, context, READ_BYTES)
+            try:
+                await self._greet(reader, writer, address, strangers, is_proven=tls is not None)
+            finally:
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+
+    async def _greet(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        address: str,
+        strangers: contextlib.ExitStack,
+        *,
+        is_proven: bool,
+    ) -> None:
+        """Hear who it is, and then what it tells; ``strangers`` is left by then."""
+        framer = TelemetryFramer(HELLO_BYTES_MAX)
+        async with asyncio.timeout(HELLO_S):
+            first = await _next(reader, framer)
+        strangers.close()
         hello = decode(first) if first is not None else None
         if not isinstance(hello, Hello):
             raise DecodeError("the connection does not begin with a hello")
         framer.frame_bytes_max = FRAME_BYTES_MAX
-        peer = _Peer(reader, writer, framer, hello, address, is_proven=tls is not None)
+        peer = _Peer(reader, writer, framer, hello, address, is_proven=is_proven)
         if peer.is_proven:
             _check_name(hello, writer)
         with self._counted(self._admitted, hello.source if peer.is_proven else ""):
@@ -170,6 +184,8 @@ class TelemetryServer:
         if former is not None:
             former.close()
         self._writers[generator] = writer
+        if self._collector.trust is not None:
+            self._collector.trust.begin(generator, is_proven=peer.is_proven)
         try:
             kept = self._collector.heard.begin(generator, hello.started_us or hello.pid)
             writer.write(encode(Known(newest=dict(newest), kept=kept)))
@@ -219,8 +235,12 @@ class TelemetryServer:
                 if peer.is_proven and speaks_for_another(hello.source, message):
                     collector.drop(generator, "speaks_for_another")
                     return
-                change = change_of(generator, message)
-                collector.apply(change, self._clock.now(), message.statistics, self._wall_us())
+                change, now = change_of(generator, message), self._clock.now()
+                trust = collector.trust if peer.is_proven else None
+                if trust is not None and not trust.admits(change, now):
+                    collector.drop(generator, NOT_ITS_OWN)
+                    return
+                collector.apply(change, now, message.statistics, self._wall_us())
             elif isinstance(message, Log | Sessions | Lost) and not collector.heard.is_new(
                 generator, message.number
             ):
@@ -233,7 +253,7 @@ class TelemetryServer:
                 collector.keep(message_of(hello, message, sequence))
             elif isinstance(message, Sessions):
                 collector.count(generator, "sessions", size)
-                collector.keep_sessions(message, hello.source, self._wall_us() + AHEAD_US_MAX)
+                self._keep_sessions(peer, message)
             elif isinstance(message, Answer):
                 collector.count(generator, "answer", size)
                 if not self._processes.heard(generator, message):
@@ -247,6 +267,18 @@ class TelemetryServer:
                 )
         except DecodeError:
             collector.drop(generator, "unusable")
+
+    def _keep_sessions(self, peer: _Peer, message: Sessions) -> None:
+        """Have those sessions kept that are the machine's own; ``DecodeError`` for what none can be."""
+        collector, hello = self._collector, peer.hello
+        own: Sessions | None = message
+        if collector.trust is not None and peer.is_proven:
+            own = collector.trust.sessions(hello.source, message, self._clock.now())
+            refused_count = message.count - (0 if own is None else own.count)
+            if refused_count:
+                collector.drop(hello.generator, NOT_ITS_OWN, refused_count)
+        if own is not None:
+            collector.keep_sessions(own, hello.source, self._wall_us() + AHEAD_US_MAX)
 
 
 def _check_name(hello: Hello, writer: asyncio.StreamWriter) -> None:

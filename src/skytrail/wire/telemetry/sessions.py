@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from typing import Final, cast
 
 import msgspec
@@ -111,6 +112,23 @@ def unpack(message: Sessions) -> dict[str, list[object]]:
     for name, content in message.numbers.items():
         columns[name] = list(array_of(NUMBERS[name], content))
     return columns
+
+
+def select(message: Sessions, chosen: Sequence[bool]) -> Sessions:
+    """Return the chosen rows of a message that fits together; at least one."""
+
+    def rows(code: str, content: bytes) -> bytes:
+        return bytes_of(array(code, compress(array_of(code, content), chosen)))
+
+    return msgspec.structs.replace(
+        message,
+        count=sum(chosen),
+        texts={
+            name: Texts(each.words, rows(PLACE, each.places))
+            for name, each in message.texts.items()
+        },
+        numbers={name: rows(NUMBERS[name], each) for name, each in message.numbers.items()},
+    )
 
 
 def check(message: Sessions) -> None:
