@@ -337,6 +337,70 @@ def test_naming_another_project_to_the_node_shows_nothing_of_it(controller) -> N
     assert {row["vmi"] for row in rows} == {"default-domain:red:port"}
 
 
+@pytest.fixture
+def far(controller, tmp_path) -> Iterator[Path]:
+    """Yield the socket of a second node, with a store of its own, that asks the secured one over TLS as an administrator."""
+    with ApiClient(unix_socket=str(controller.data / "api.sock")) as client:
+        user = {"password": PASSWORD, "roles": ["admin"], "project": f"{DOMAIN}:red"}
+        client.call(Call("PUT", "/api/v1/users/node", body=user))
+    token, store, rest = tmp_path / "token", tmp_path / "history.sock", tmp_path / "rest.sock"
+    token.write_text(controller.token("node"))
+    identity = [
+        *("--api-url", f"https://127.0.0.1:{controller.api}", "--api-token-file", token),
+        *("--api-ca", controller.data / "security/ca.pem"),
+    ]
+    peer = ["--peer", f"https://127.0.0.1:{controller.node}"]
+    with contextlib.ExitStack() as stack:
+        for module, arguments in (
+            ("history", ["--data", tmp_path / "data", "--socket", store]),
+            ("analytics", ["--name", "far", "--port", free_port(), "--socket", rest,
+                           "--history", store, *identity, *peer]),
+        ):  # fmt: skip
+            command = [sys.executable, "-m", f"skytrail.daemons.{module}", *map(str, arguments)]
+            process = stack.enter_context(
+                subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            )
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            assert " ready" in process.stdout.readline()
+        yield rest
+
+
+def test_another_node_gets_a_part_by_its_identity_and_a_tenant_s_alone(controller, far) -> None:
+    body = query("SessionRecordTable", ["vmi"])
+
+    with httpx.Client(
+        transport=httpx.HTTPTransport(uds=str(far)), base_url="http://far", timeout=30.0
+    ) as client:
+        wait_until(lambda: client.get("/healthz").status_code == 200, "the far node's store")
+
+        def found(headers: dict[str, str]) -> set[str]:
+            reply = client.post("/analytics/query", json=body, headers=headers)
+            assert (reply.status_code, reply.headers.get("x-skytrail-missing-nodes")) == (200, None)
+            return {row["vmi"] for row in reply.json()["value"]}
+
+        of_all = found({})
+        of_red = found({"x-skytrail-project": "default-domain:red"})
+
+    assert {"default-domain:red:port", "default-domain:blue:port"} < of_all
+    assert of_red == {"default-domain:red:port"}
+
+
+def test_parts_are_no_way_round_what_a_tenant_may_ask(controller) -> None:
+    part = {"now_us": time.time_ns() // 1000}
+    own = query("SessionRecordTable", ["vmi"])
+    hidden = query("MessageTable", ["Source"])
+
+    def asked(what: str, body: dict[str, object]) -> httpx.Response:
+        return controller.ask("red", "node", "POST", f"/api/v1/parts/{what}", body)
+
+    assert asked("query", {**part, "request": own}).json()["rows"] == [["default-domain:red:port"]]
+    assert asked("query", {**part, "request": hidden}).status_code == 403
+    assert asked("values", {"kind": "tables"}).status_code == 403
+    moment = {"tables": ["ObjectVRouter"], "keys": [], "parts": [], "at_us": 1}
+    assert asked("moment", moment).status_code == 403
+
+
 RED_PORT = [{"in_bytes": count, "mac_address": "02:00:00:00:00:01"} for count in (7, 9)]
 """As either host says it."""
 SECRETS = ("blue", "reddish", "host1", "host2", "vm-both", "machine-both", "phish")

@@ -2,6 +2,7 @@
 
 import type { ConfigObject, Document } from "../model/document";
 import { moment } from "./moment";
+import { partial } from "./partial";
 
 const TOKEN = "skytrail.token";
 
@@ -58,6 +59,7 @@ export async function send(method: string, path: string, asked: Asked = {}): Pro
     ...(signal === undefined ? {} : { signal }),
   });
   if (!reply.ok) throw await refusalOf(reply);
+  partial.note(path, reply.headers);
   return reply;
 }
 

@@ -13,6 +13,7 @@ import { DashboardPage } from "../features/dashboard/DashboardPage";
 import { ListPage } from "../features/objects/ListPage";
 import { useConsole } from "./context";
 import { Navigation } from "./Navigation";
+import { PartialBanner } from "./PartialBanner";
 import { Search } from "./Search";
 import type { Scheme } from "./theme";
 import { PastBanner, TimeMachine } from "./TimeMachine";
@@ -66,6 +67,7 @@ export function Shell({ scheme, onTurn }: Props) {
     <Layout style={{ height: "100vh" }}>
       <Head scheme={scheme} onTurn={onTurn} onSearch={() => setSearching(true)} />
       <PastBanner />
+      <PartialBanner />
       <Layout>
         <Navigation scheme={scheme} />
         <Layout.Content role="main" style={{ overflow: "hidden", background: "var(--ground)" }}>

@@ -333,5 +333,10 @@ _ROWS: Final = {
     "properties": {
         "columns": {"type": "array", "items": {"type": "string"}},
         "rows": {"type": "array", "items": {"type": "object"}},
+        "missing": {
+            "type": "object",
+            "description": "Nodes whose part of history is not in the rows, and why; absent where none is.",
+            "additionalProperties": {"type": "string"},
+        },
     },
 }

@@ -73,11 +73,13 @@ def statements_of(
     now_us: int,
     keep_hours: Mapping[str, int] = _NOTHING_TOLD,
     tenant: Tenant | None = None,
+    *,
+    is_part: bool = False,
 ) -> Iterator[Statement]:
     """Yield SQL over more and more of the time, the last over all of it: the first that has ``limit`` rows answers.
 
     There is more than one only where rows are wanted in the order of time: then the newest (or oldest) part of it has the
-    first of them, and nobody has to put the others in order.
+    first of them, and nobody has to put the others in order. Of a part, aggregates are what several stores' are merged of.
     """
     check_size(request)
     view = seen_by(tenant, view_of(request.table))
@@ -89,7 +91,7 @@ def statements_of(
     for first, last in _spans(request, view, wish):
         binder = Binder({} if tenant is None else dict(tenant.bound))
         rows = rows_of(view, wish, binder, now_us, keep_hours)
-        yield _Translator(request, view, rows, binder).statement(first, last)
+        yield _Translator(request, view, rows, binder, is_part=is_part).statement(first, last)
 
 
 def _spans(request: QueryRequest, view: View, wish: Wish) -> Iterator[tuple[int, int]]:
@@ -100,7 +102,7 @@ def _spans(request: QueryRequest, view: View, wish: Wish) -> Iterator[tuple[int,
     if is_by_time and length >= _PARTED_US_MIN:
         width = (wish.bin_s or 1) * 1_000_000
         for share in _SHARES:
-            if request.sort == _DESCENDING:
+            if is_descending(request):
                 first = (wish.end_us - length // share) // width * width
                 if first > wish.start_us:
                     yield first, wish.end_us
@@ -142,8 +144,11 @@ def _bin_s(binned: re.Match[str]) -> int:
 
 
 class _Translator:
-    def __init__(self, request: QueryRequest, view: View, rows: Rows, binder: Binder) -> None:
+    def __init__(
+        self, request: QueryRequest, view: View, rows: Rows, binder: Binder, *, is_part: bool
+    ) -> None:
         self._request = request
+        self._is_part = is_part
         self._view = view
         self._rows = rows
         self._binder = binder
@@ -154,14 +159,12 @@ class _Translator:
         grouping = self._grouping(chosen, expressions)
         source, is_within = self._rows.within(start_us, end_us)
         where = [is_within, *self._restrictions()]
-        sql = (
-            f"SELECT {', '.join(f'{sql} AS `{_shown(name)}`' for name, sql in expressions.items())}"
-        )
+        sql = f"SELECT {', '.join(f'{sql} AS `{shown_name(name)}`' for name, sql in expressions.items())}"
         sql += f" FROM {source} WHERE {' AND '.join(where)}"
         sql += f" GROUP BY {', '.join(grouping)}" if grouping else ""
         sql += self._order(chosen)
         sql += f" LIMIT {self._request.limit or LIMIT_DEFAULT}"
-        return Statement(sql, self._binder.parameters, [_shown(name) for name in chosen])
+        return Statement(sql, self._binder.parameters, [shown_name(name) for name in chosen])
 
     # What is shown.
 
@@ -171,21 +174,23 @@ class _Translator:
             return self._rows.bin(_bin_s(binned))
         called = _AGGREGATE.fullmatch(name)
         if called is not None and called[1] == "CLASS":
-            chosen = [each for each in self._request.select_fields if not _is_aggregate(each)]
+            chosen = [each for each in self._request.select_fields if not is_aggregate(each)]
             named = ", ".join(self._selected(each) for each in chosen)
             return f"any(cityHash64({named or '1'}))"
         if called is not None:
-            return self._rows.aggregate(called[1].upper(), called[2])
+            of = self._rows.mergeable if self._is_part else self._rows.aggregate
+            return of(called[1].upper(), called[2])
         column = self._rows.column(name)
         if column.kind == "time":
             return f"toUnixTimestamp64Micro({column.expression})"
         return column.shown or column.expression
 
     def _grouping(self, chosen: Sequence[str], expressions: Mapping[str, str]) -> list[str]:
-        has_bin = any(_BIN.fullmatch(name) for name in chosen)
-        if not has_bin and not any(map(_is_aggregate, chosen)):
-            return []
-        return [expressions[name] for name in chosen if not _is_aggregate(name)]
+        return (
+            [expressions[name] for name in chosen if not is_aggregate(name)]
+            if is_grouped(chosen)
+            else []
+        )
 
     # Which rows.
 
@@ -247,17 +252,14 @@ class _Translator:
     # In which order.
 
     def _order(self, chosen: Sequence[str]) -> str:
-        fields = list(dict.fromkeys(self._request.sort_fields or []))
+        fields = order_of(self._request)
         unknown = [name for name in fields if name not in chosen]
         if unknown:
             raise UnknownField(f"sort_fields: {unknown[0][:64]} is not among select_fields")
         if not fields:
-            # A course over time is read from its beginning on, or its end where that is asked for.
-            fields = [name for name in chosen if _BIN.fullmatch(name)]
-        if not fields:
             return ""
-        direction = "DESC" if self._request.sort == _DESCENDING else "ASC"
-        return " ORDER BY " + ", ".join(f"`{_shown(name)}` {direction}" for name in fields)
+        direction = "DESC" if is_descending(self._request) else "ASC"
+        return " ORDER BY " + ", ".join(f"`{shown_name(name)}` {direction}" for name in fields)
 
 
 _SIGNS: Final = {
@@ -284,10 +286,33 @@ def _of_kind(name: str, value: str | float | None, kind: str) -> str | float:
     return value
 
 
-def _is_aggregate(name: str) -> bool:
+def is_aggregate(name: str) -> bool:
+    """Tell whether a selected field is made of all rows of its group."""
     return _AGGREGATE.fullmatch(name) is not None
 
 
-def _shown(name: str) -> str:
+def function_of(name: str) -> str:
+    """Return which aggregate a selected field is, in upper case; nothing when it is none."""
+    called = _AGGREGATE.fullmatch(name)
+    return called[1].upper() if called is not None else ""
+
+
+def is_grouped(fields: Sequence[str]) -> bool:
+    """Tell whether rows of an answer stand for groups of rows."""
+    return any(_BIN.fullmatch(name) or is_aggregate(name) for name in fields)
+
+
+def is_descending(request: QueryRequest) -> bool:
+    return request.sort == _DESCENDING
+
+
+def order_of(request: QueryRequest) -> list[str]:
+    """Return the selected fields that put the answer in order."""
+    fields = list(dict.fromkeys(request.sort_fields or []))
+    # A course over time is read from its beginning on, or its end where that is asked for.
+    return fields or [name for name in dict.fromkeys(request.select_fields) if _BIN.fullmatch(name)]
+
+
+def shown_name(name: str) -> str:
     """Return the column's name in an answer: of ``T=60`` it is ``T=``, as it always was."""
     return "T=" if _BIN.fullmatch(name) else name

@@ -28,7 +28,9 @@ COARSE_COUNT_MIN: Final = 3
 """Of its bins a span has so many at least for a coarser rollup to answer for the whole ones."""
 _HOUR_US: Final = 3_600_000_000
 _FUNCTIONS: Final = {"SUM": "sum", "MIN": "min", "MAX": "max", "AVG": "avg"}
-_PERCENTILES: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+PERCENTILES: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+SAMPLE_COUNT_MAX: Final = 8192
+"""Values of one store that percentiles of several are made of: as many as the store's own function looks at."""
 
 
 @dataclass(slots=True)
@@ -54,6 +56,10 @@ class Rows(Protocol):
 
     def aggregate(self, function: str, name: str) -> str:
         """Return SQL of SUM, MIN, MAX, AVG, COUNT or PERCENTILES of a column."""
+        ...
+
+    def mergeable(self, function: str, name: str) -> str:
+        """Return SQL of what :mod:`skytrail.analytics.gathering` makes an aggregate of: of several stores as of one."""
         ...
 
     def bin(self, seconds: int) -> str:
@@ -92,16 +98,29 @@ class SingleRows:
         )
 
     def aggregate(self, function: str, name: str) -> str:
-        if function == "COUNT":
-            return "count()"
+        return "count()" if function == "COUNT" else _called(function, *self._added_up(name))
+
+    def mergeable(self, function: str, name: str) -> str:
+        if function in {"COUNT", "SUM"}:
+            return self.aggregate(function, name)
+        of, condition = self._added_up(name)
+        count = f"countIf({condition})" if condition else "count()"
+        if function == "PERCENTILES":
+            ending, more = ("If", f", {condition}") if condition else ("", "")
+            return f"tuple(groupArraySample{ending}({SAMPLE_COUNT_MAX})({of}{more}), {count})"
+        first = _called("SUM" if function == "AVG" else function, of, condition)
+        return f"tuple({first}, {count})"
+
+    def _added_up(self, name: str) -> tuple[str, str]:
+        """Return SQL of a number, and of which rows have it where not all do."""
         if self._view.is_open and name not in self._view.columns and ATTRIBUTE.fullmatch(name):
             # A row without the attribute is not one with the value 0.
             at = self._binder.bind(name)
-            return _called(function, f"t.`numbers`[{at}]", f"mapContains(t.`numbers`, {at})")
+            return f"t.`numbers`[{at}]", f"mapContains(t.`numbers`, {at})"
         column = self.column(name)
         if column.kind != "number":
             raise QueryUnusable(f"{name[:64]} is not a number: it cannot be added up")
-        return _called(function, column.expression)
+        return column.expression, ""
 
     def bin(self, seconds: int) -> str:
         width = seconds * 1_000_000
@@ -118,7 +137,7 @@ class SingleRows:
 def _called(function: str, of: str, condition: str = "") -> str:
     ending, arguments = ("If", f"{of}, {condition}") if condition else ("", of)
     if function == "PERCENTILES":
-        return f"quantiles{ending}({', '.join(map(str, _PERCENTILES))})({arguments})"
+        return f"quantiles{ending}({', '.join(map(str, PERCENTILES))})({arguments})"
     return f"{_FUNCTIONS[function]}{ending}({arguments})"
 
 
@@ -156,6 +175,15 @@ class RolledRows:
                 return f"maxIf(t.`most`{at}, {has})"
             case _:
                 return f"sum(t.`sums`{at}) / sum(t.`counts`{at})"
+
+    def mergeable(self, function: str, name: str) -> str:
+        if function in {"COUNT", "SUM"}:
+            return self.aggregate(function, name)
+        count = f"sum(t.`{RECORDS}`)"
+        if self._view.is_open:
+            count = f"sum(t.`counts`[{self._binder.bind(name)}])"
+        first = self.aggregate("SUM" if function == "AVG" else function, name)
+        return f"tuple({first}, {count})"
 
     def bin(self, seconds: int) -> str:
         width = seconds * 1_000_000

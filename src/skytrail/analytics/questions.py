@@ -30,6 +30,8 @@ class Question:
     start_time: int | str
     end_time: int | str
     rows: Rows | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    """What the answer says beside its rows."""
     problem: str = ""
     status: int = 200
 

@@ -37,8 +37,11 @@ from skytrail.analytics.io.history import NO_LOGIN, History, Login
 from skytrail.analytics.io.http import AnalyticsApi
 from skytrail.analytics.io.introspect_http import IntrospectEverywhere
 from skytrail.analytics.io.native_http import NativeQueries
+from skytrail.analytics.io.other_nodes import OtherNodes
 from skytrail.analytics.io.own_uves import OwnUves
+from skytrail.analytics.io.parts_http import PartsApi
 from skytrail.analytics.io.past import Past
+from skytrail.analytics.io.queries import Queries
 from skytrail.analytics.io.query_http import QueryApi
 from skytrail.analytics.io.sandesh_server import SandeshServer
 from skytrail.analytics.io.spool import Spool
@@ -98,6 +101,8 @@ class AnalyticsSettings:
     history: str = ""
     """Socket of the embedded store's process, or URL of a ClickHouse cluster; empty: no history."""
     history_login: Login = NO_LOGIN
+    peers: Sequence[str] = ()
+    """Other nodes with a store of their own, URLs or ``unix:PATH``: what they keep is in answers as well."""
     spool: Path | None = None
     """Where rows are kept until the store has them; None: in memory."""
     keep_hours: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -137,6 +142,7 @@ class AnalyticsService:
         self.collecting: Collecting | None = None
         self.telemetry = TelemetryServer(self.collector, self._clock, settings.tls, self.processes)
         self.writer: HistoryWriter | None = None
+        self.others: OtherNodes | None = None
         self.recorder: UveRecorder | None = None
         self.delivery = AlarmDelivery(settings.alarm_routes, settings.name)
         self.watchman.tell_people = self.delivery.tell
@@ -218,13 +224,18 @@ class AnalyticsService:
         spool = await asyncio.to_thread(Spool, settings.spool)
         history = History(settings.history, settings.history_login)
         stack.push_async_callback(history.close)
-        past, turns = Past(history, settings.name, clock), Turns()
+        if settings.peers:
+            self.others = OtherNodes(settings.peers, settings.api_access, settings.name, clock)
+            stack.push_async_callback(self.others.close)
+        past, turns = Past(history, settings.name, clock, self.others), Turns()
         DryRuns(past, self.watchman, clock, Turns(1)).add_routes(router)
-        queries = QueryApi(history, clock, settings.keep_hours, turns)
-        stack.push_async_callback(queries.close)
-        queries.add_routes(router)
-        NativeQueries(history, clock, settings.keep_hours, turns).add_routes(router)
-        UnderlayApi(history, self.collector, clock, settings.keep_hours).add_routes(router)
+        queries = Queries(history, clock, settings.keep_hours, settings.name, self.others)
+        PartsApi(settings.name, queries, past).add_routes(router)
+        questions = QueryApi(queries, clock, turns)
+        stack.push_async_callback(questions.close)
+        questions.add_routes(router)
+        NativeQueries(queries, history, turns).add_routes(router)
+        UnderlayApi(queries, self.collector).add_routes(router)
         self.writer = HistoryWriter(
             history, self.collector, spool, clock, name=settings.name,
             acknowledge=self.telemetry.acknowledge,
@@ -334,6 +345,9 @@ class AnalyticsService:
         yield Sample("skytrail_analytics_generators", connected)
         yield Sample("skytrail_analytics_pages_asked_total", self.processes.asked_count)
         yield Sample("skytrail_analytics_pages_unanswered_total", self.processes.unanswered_count)
+        if self.others is not None:
+            yield Sample("skytrail_analytics_parts_asked_total", self.others.asked_count)
+            yield Sample("skytrail_analytics_parts_missing_total", self.others.missing_count)
         yield Sample("skytrail_analytics_uves", collector.uves.keys_count)
         yield Sample("skytrail_analytics_uve_changes_total", collector.uves.changes_count)
         raised = sum(1 for _ in self.watchman.board.all_raised())

@@ -1,6 +1,7 @@
 """Questions to the table of UVEs over time: what was true at a moment, what happened in a span. Pure.
 
-A node reads what it kept itself. What is true at a moment was kept within :data:`LOOKBACK_S` before it, and not before the
+A node reads what it kept itself; of a moment, where each node has a store of its own, it asks the others for what they
+kept. What is true at a moment was kept within :data:`LOOKBACK_S` before it, and not before the
 node's latest start.
 """
 
@@ -11,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from skytrail.analytics.history_tables import DATABASE, UVE
+from skytrail.analytics.history_tables import DATABASE, GAP, UVE
 from skytrail.analytics.query import Statement
 from skytrail.analytics.query_rows import Binder
 from skytrail.analytics.uve_filter import ALARMS, UveFilter
@@ -20,6 +21,8 @@ from skytrail.analytics.uve_recorder import CHANGE, GONE, LOOKBACK_S, START
 PLACES_COUNT_MAX: Final = 50_000
 """Structs of one answer."""
 KEYS_COUNT_MAX: Final = 64
+NODE_WAS_DOWN: Final = "node_was_down"
+"""Reason of a gap: its time is that in which nobody listened."""
 State = dict[str, object]
 """Structs of an entity by name, flat."""
 _LOOKBACK_US: Final = round(LOOKBACK_S * 1e6)
@@ -48,12 +51,38 @@ def moment_statement(
     if chosen.keys:
         parts.append(f"({' OR '.join(_key(binder, key) for key in chosen.keys)})")
     latest = "argMax(t.`value`, t.`T`), argMax(t.`kind`, t.`T`) AS latest"
+    at = "max(toUnixTimestamp64Micro(t.`T`))"
     sql = (
-        f"SELECT t.`Table`, t.`name`, t.`struct`, {latest} {_FROM} WHERE {' AND '.join(parts)}"
+        f"SELECT t.`Table`, t.`name`, t.`struct`, {latest}, {at} {_FROM} WHERE {' AND '.join(parts)}"
         f" GROUP BY t.`Table`, t.`name`, t.`struct` HAVING latest != {binder.bind(GONE)}"
         f" ORDER BY t.`Table`, t.`name`, t.`struct` LIMIT {PLACES_COUNT_MAX + 1}"
     )
-    return Statement(sql, binder.parameters, ("Table", "name", "struct", "value", "kind"))
+    return Statement(sql, binder.parameters, ("Table", "name", "struct", "value", "kind", "T"))
+
+
+def down_statement(node: str, at_us: int) -> Statement:
+    """Return what asks whether a node was down at a moment: what it knew before is then not what was true."""
+    binder = Binder()
+    conditions = (
+        f"t.`Source` = {binder.bind(node)}",
+        f"t.`Reason` = {binder.bind(NODE_WAS_DOWN)}",
+        f"t.`T` <= fromUnixTimestamp64Micro({binder.bind(at_us)})",
+        f"t.`Until` >= {binder.bind(at_us)}",
+    )
+    where = " AND ".join(conditions)
+    sql = f"SELECT count() FROM {DATABASE}.{GAP.name} AS t WHERE {where}"  # noqa: S608 # names are ours, values bound
+    return Statement(sql, binder.parameters, ("count",))
+
+
+def newest(parts: Iterable[Iterable[Sequence[object]]]) -> list[Sequence[object]]:
+    """Return rows of :func:`moment_statement` of several nodes as those of one: of each struct what was told last."""
+    found: dict[tuple[str, ...], Sequence[object]] = {}
+    for row in (row for part in parts for row in part):
+        place = tuple(str(each) for each in row[:3])
+        known = found.get(place)
+        if known is None or int(str(row[5])) > int(str(known[5])):
+            found[place] = row
+    return [found[place] for place in sorted(found)]
 
 
 def span_statement(

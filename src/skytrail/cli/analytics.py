@@ -33,6 +33,7 @@ VARIABLE: Final = "SKYTRAIL_ANALYTICS"
 DEFAULT_URL: Final = "http://127.0.0.1:8081"
 TAIL_S: Final = 1.0
 _FORBIDDEN: Final = 403
+_MISSING: Final = "x-skytrail-missing-nodes"
 _TIMEOUT_S: Final = 70.0
 _FIELDS: Final = (
     "MessageTS",
@@ -73,6 +74,7 @@ class Analytics:
             trust_env=False,
         )
         self._url = url
+        self._missing: set[str] = set()
 
     def call(self, method: str, path: str, body: object = None) -> object:
         """Return the answer; click's exceptions say what went wrong and what to do."""
@@ -93,7 +95,16 @@ class Analytics:
             raise NotShown(f"{reply.text} ({reply.status_code})")
         if reply.status_code != 200:
             raise Refused(f"{reply.text} ({reply.status_code})")
+        self._note_missing(reply.headers.get(_MISSING, ""))
         return msgspec.json.decode(reply.content)
+
+    def _note_missing(self, nodes: str) -> None:
+        """Say, once, whose part of history is not in an answer."""
+        if nodes and nodes not in self._missing:
+            self._missing.add(nodes)
+            output.note(
+                printable(f"Not all of it: what these analytics nodes keep is missing: {nodes}")
+            )
 
     def rows_for_all(self, question: Mapping[str, object]) -> list[Json]:
         """Return rows as :meth:`query`, none where they are not for who asks."""

@@ -27,6 +27,7 @@ import msgspec
 from skytrail.analytics import uve_json, uve_types
 from skytrail.analytics.collector import Collector
 from skytrail.analytics.io.fan_out import Asked, FanOut, News, event
+from skytrail.analytics.io.other_nodes import Headers, missing_headers
 from skytrail.analytics.io.own_uves import OwnUves
 from skytrail.analytics.io.past import Past
 from skytrail.analytics.io.rounds import Rounds
@@ -131,8 +132,9 @@ class AnalyticsApi:
                 return self._many(request, request.params["type"], filter_of_query(request))
             raise no_type(request.params["type"])
         chosen, table = filter_of_query(request), uve_types.TABLES[word]
+        headers: Headers = ()
         if "at" in request.query:
-            past = await self._past_entities(request, [table], chosen)
+            past, headers = await self._past_entities(request, [table], chosen)
             query = f"flat&at={quote(request.query['at'], safe='')}"
             keys = [key for _, key in past]
         else:
@@ -144,7 +146,8 @@ class AnalyticsApi:
             ]
         base = f"/{'/'.join(request.segments[:-2])}/uves/{word}"
         return json_reply(
-            [link(request, f"{base}/{quote(key, safe=':')}?{query}", key) for key in keys]
+            [link(request, f"{base}/{quote(key, safe=':')}?{query}", key) for key in keys],
+            headers=headers,
         )
 
     async def _show(self, request: Request) -> Reply:
@@ -157,9 +160,10 @@ class AnalyticsApi:
             chosen = replace(chosen, keys=(name,))
         if "at" in request.query:
             asked = chosen if is_many else replace(chosen, keys=(name,))
-            past = await self._past_entities(request, [uve_types.TABLES[word]], asked)
+            past, headers = await self._past_entities(request, [uve_types.TABLES[word]], asked)
             rows = [{"name": key, "value": state} for (_, key), state in past.items()]
-            return json_reply({"value": rows} if is_many else rows[0]["value"] if rows else {})
+            shown = {"value": rows} if is_many else rows[0]["value"] if rows else {}
+            return json_reply(shown, headers=headers)
         if is_many:
             return self._many(request, word, chosen)
         entity = self._collector.uves.get(uve_types.TABLES[word], name)
@@ -174,11 +178,13 @@ class AnalyticsApi:
 
     async def _past_entities(
         self, request: Request, tables: Sequence[str], chosen: UveFilter
-    ) -> dict[tuple[str, str], State]:
-        """Return entities as they were at the request's ``at``, by table and name."""
+    ) -> tuple[dict[tuple[str, str], State], Headers]:
+        """Return entities as they were at the request's ``at``, by table and name, and whose part is missing."""
         if self._past is None:
             raise HttpError(404, "at: no history is kept here, so nothing is known of the past")
-        return await self._past.entities(tables, chosen, self._past.moment(request.query["at"]))
+        at_us = self._past.moment(request.query["at"])
+        found, missing = await self._past.entities(tables, chosen, at_us)
+        return found, missing_headers(missing)
 
     def _many(self, request: Request, word: str, chosen: UveFilter) -> Reply:
         return StreamResponse(self._rows(request, word, chosen), content_type=JSON)
@@ -203,11 +209,11 @@ class AnalyticsApi:
         chosen = replace(filter_of_query(request), parts=((ALARMS, ""),))
         shown: dict[str, list[object]] = {}
         if "at" in request.query:
-            past = await self._past_entities(request, list(uve_types.TYPES), chosen)
+            past, headers = await self._past_entities(request, list(uve_types.TYPES), chosen)
             for (table, key), state in past.items():
                 word = uve_types.TYPES[table]
                 shown.setdefault(word, []).append({"name": key, "value": state})
-            return json_reply(shown)
+            return json_reply(shown, headers=headers)
         for word, table in uve_types.TABLES.items():
             for key, entity in self._collector.uves.entities(table):
                 if ALARMS in entity and chosen.has_key(key):

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from skytrail.analytics import uve_json, uve_types
 from skytrail.analytics.collector import Collector
 from skytrail.analytics.io.fan_out import event
+from skytrail.analytics.io.other_nodes import Headers, missing_headers
 from skytrail.analytics.io.past import Past
 from skytrail.analytics.io.tenants import Turns, tenant_of
 from skytrail.analytics.io.uve_requests import (
@@ -94,11 +95,12 @@ class OwnUves:
         word = uve_types.singular(request.params["type"])
         if word is None:
             return await self._many(request, request.params["type"], filter_of_query(request))
-        found = await self._found(request, [_table(word)], filter_of_query(request))
+        found, headers = await self._found(request, [_table(word)], filter_of_query(request))
         base = f"/{'/'.join(request.segments[:-2])}/uves/{word}"
         at = f"&at={quote(request.query['at'], safe='')}" if "at" in request.query else ""
         return json_reply(
-            [link(request, f"{base}/{quote(key, safe=':')}?flat{at}", key) for _, key in found]
+            [link(request, f"{base}/{quote(key, safe=':')}?flat{at}", key) for _, key in found],
+            headers=headers,
         )
 
     async def show(self, request: Request) -> Reply:
@@ -108,8 +110,9 @@ class OwnUves:
             if not chosen.keys:
                 chosen = replace(chosen, keys=(name,))
             return await self._many(request, word, chosen)
-        found = await self._found(request, [_table(word)], replace(chosen, keys=(name,)))
-        return json_reply(next(iter(found.values()), {}))
+        one = replace(chosen, keys=(name,))
+        found, headers = await self._found(request, [_table(word)], one)
+        return json_reply(next(iter(found.values()), {}), headers=headers)
 
     async def post(self, request: Request) -> Reply:
         return await self._many(request, request.params["type"], filter_of_body(request))
@@ -119,9 +122,10 @@ class OwnUves:
         # Whose a machine was is not asked of the past: that would be to read all machines.
         tables = NAMED_TABLES if "at" in request.query else TABLES
         shown: dict[str, list[object]] = {}
-        for (table, key), value in (await self._found(request, tables, chosen)).items():
+        found, headers = await self._found(request, tables, chosen)
+        for (table, key), value in found.items():
             shown.setdefault(uve_types.TYPES[table], []).append({"name": key, "value": value})
-        return json_reply(shown)
+        return json_reply(shown, headers=headers)
 
     async def stream(self, request: Request) -> Reply:
         alarms = request.query.get("alarms", "")
@@ -133,13 +137,14 @@ class OwnUves:
         return self._streamed(request, replace(filter_of_query(request), parts=((ALARMS, ""),)))
 
     async def _many(self, request: Request, word: str, chosen: UveFilter) -> Reply:
-        found = await self._found(request, [_table(word)], chosen)
-        return json_reply({"value": [{"name": key, "value": v} for (_, key), v in found.items()]})
+        found, headers = await self._found(request, [_table(word)], chosen)
+        rows = [{"name": key, "value": value} for (_, key), value in found.items()]
+        return json_reply({"value": rows}, headers=headers)
 
     async def _found(
         self, request: Request, tables: Sequence[str], chosen: UveFilter
-    ) -> dict[Entity, Shown]:
-        """Return what of these tables is the project's and wanted."""
+    ) -> tuple[dict[Entity, Shown], Headers]:
+        """Return what of these tables is the project's and wanted, and whose part is missing."""
         tenant = _sender(request)
         _check(chosen)
         self._turns.take(tenant)
@@ -153,17 +158,18 @@ class OwnUves:
                         found[entity] = shown
                     if count % CHUNK_COUNT == CHUNK_COUNT - 1:
                         await asyncio.sleep(0)
-            return found
+            return found, ()
         finally:
             self._turns.give_back(tenant)
 
     async def _then(
         self, tenant: Tenant, tables: Sequence[str], chosen: UveFilter, at: str
-    ) -> dict[Entity, Shown]:
+    ) -> tuple[dict[Entity, Shown], Headers]:
         if self._past is None:
             raise HttpError(404, "at: no history is kept here, so nothing is known of the past")
         at_us = self._past.moment(at)
         found: dict[Entity, Shown] = {}
+        missing: dict[str, str] = {}
         for table in tables:
             part = own_part(tenant, replace(chosen, parts=()), table)
             if part is None:
@@ -172,10 +178,12 @@ class OwnUves:
                 raise HttpError(
                     400, "at: machines of the past are shown by their uuid; name one, or kfilt"
                 )
-            for entity, state in (await self._past.entities([table], part, at_us)).items():
+            states, absent = await self._past.entities([table], part, at_us)
+            missing.update(absent)
+            for entity, state in states.items():
                 if shown := _chosen(seen(tenant, entity, state), chosen):
                     found[entity] = shown
-        return found
+        return found, missing_headers(missing)
 
     def _candidates(self, tenant: Tenant, table: str, chosen: UveFilter) -> Iterator[Entity]:
         """Yield entities that may be the project's and wanted, by their names."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from skytrail.analytics.dry_run import Step
 from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable
+from skytrail.analytics.io.other_nodes import OtherNodes, Part
 from skytrail.analytics.native_query import moment_of
 from skytrail.analytics.query import Statement
 from skytrail.analytics.query_request import QueryUnusable
@@ -17,8 +19,10 @@ from skytrail.analytics.uve_past import (
     KEYS_COUNT_MAX,
     PLACES_COUNT_MAX,
     State,
+    down_statement,
     entities_of,
     moment_statement,
+    newest,
     span_statement,
     start_statement,
 )
@@ -29,10 +33,29 @@ RUNNING_COUNT_MAX: Final = 8
 STEPS_COUNT_MAX: Final = 100_000
 
 
+class MomentPart(Part, frozen=True):
+    """What a node knew at a moment."""
+
+    rows: list[tuple[str, str, str, str, str, int]]
+
+
+class MomentQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of which entities it is asked what was so at a moment, in microseconds since 1970."""
+
+    tables: list[str]
+    keys: tuple[str, ...]
+    parts: tuple[tuple[str, str], ...]
+    at_us: int
+
+
 class Past:
     """What a node kept of entities; a few questions at a time, the others are turned away (503)."""
 
-    def __init__(self, history: History, node: str, clock: Clock) -> None:
+    def __init__(
+        self, history: History, node: str, clock: Clock, others: OtherNodes | None = None
+    ) -> None:
+        """``others`` are asked of a moment as well, where each node has a store of its own."""
+        self._others = others
         self._history = history
         self._node = node
         self._clock = clock
@@ -50,22 +73,45 @@ class Past:
 
     async def entities(
         self, tables: Sequence[str], chosen: UveFilter, at_us: int
-    ) -> dict[tuple[str, str], State]:
-        """Return entities as they were, by table and name; HttpError when they are too many, or nobody answers."""
+    ) -> tuple[dict[tuple[str, str], State], Mapping[str, str]]:
+        """Return entities as they were, by table and name, and which nodes' part is missing, and why.
+
+        HttpError when they are too many, or nobody answers.
+        """
         if chosen.source or chosen.module is not None:
             raise HttpError(
                 400, "sfilt, mfilt: of the past it is kept what all sources said together; leave them out"
             )  # fmt: skip
-        if len(chosen.keys) > KEYS_COUNT_MAX:
+        question = MomentQuestion(list(tables), chosen.keys, chosen.parts, at_us)
+        if self._others is None:
+            rows: Sequence[Sequence[object]] = await self.own_rows(question)
+            return entities_of(rows, chosen), {}
+        own, parts = await asyncio.gather(
+            self.own_part(question), self._others.ask("moment", question, MomentPart)
+        )
+        rows = newest([own, *(part.rows for part in parts.told)])
+        return entities_of(rows, chosen), parts.missing
+
+    async def own_part(self, question: MomentQuestion) -> list[list[object]]:
+        """Return what this node knew then, where others know of that time as well; as :meth:`own_rows`."""
+        down = await self._select(down_statement(self._node, question.at_us))
+        return [] if down and down[0][0] else await self.own_rows(question)
+
+    async def own_rows(self, question: MomentQuestion) -> list[list[object]]:
+        """Return structs as this node kept them: table, name, struct, value, kind, when; HttpError."""
+        if len(question.keys) > KEYS_COUNT_MAX:
             raise HttpError(400, f"kfilt: over {KEYS_COUNT_MAX} names of the past at once")
+        at_us, chosen = question.at_us, UveFilter(keys=question.keys, parts=question.parts)
         started = await self._select(start_statement(self._node, at_us))
         started_us = int(str(started[0][0])) if started else 0
-        rows = await self._select(moment_statement(self._node, chosen, tables, at_us, started_us))
+        rows = await self._select(
+            moment_statement(self._node, chosen, question.tables, at_us, started_us)
+        )
         if len(rows) > PLACES_COUNT_MAX:
             raise HttpError(
                 400, f"kfilt, cfilt: over {PLACES_COUNT_MAX} structs were there; choose fewer"
             )
-        return entities_of(rows, chosen)
+        return rows
 
     async def steps(
         self, tables: Sequence[str], chosen: UveFilter, span_us: tuple[int, int]

@@ -10,25 +10,27 @@ GET  /analytics/tables, /analytics/table/<t>, .../schema, .../column-values/<col
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 from uuid import UUID, uuid1
 
-from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable
+from skytrail.analytics.io.history import HistoryRefused, HistoryUnavailable
+from skytrail.analytics.io.other_nodes import Headers, missing_headers
+from skytrail.analytics.io.queries import Asked, Queries
 from skytrail.analytics.io.tenants import Turns, tenant_of
-from skytrail.analytics.io.underlay_http import rows_of
-from skytrail.analytics.query import Statement, statement_of, statements_of
+from skytrail.analytics.io.underlay_http import named_rows
 from skytrail.analytics.query_request import (
-    LIMIT_DEFAULT,
     QueryRequest,
     QueryUnusable,
     UnknownField,
     UnknownTable,
 )
+from skytrail.analytics.query_values import VALUE_COLUMNS, ValuesQuestion
 from skytrail.analytics.query_views import View, view_of, views
 from skytrail.analytics.questions import Question, Questions
-from skytrail.analytics.tenant_view import NOT_SHOWN, NotForTenants, Tenant, seen_by, shown_tables
+from skytrail.analytics.tenant_view import NOT_SHOWN, NotForTenants, seen_by, shown_tables
 from skytrail.analytics.underlay_map import TABLE as UNDERLAY_MAP
 from skytrail.analytics.underlay_map import flows_request, tunnels_of, underlay_request
 from skytrail.runtime.asgi import HttpError, Request, Response, Router, json_reply
@@ -36,20 +38,6 @@ from skytrail.runtime.clock import Clock
 
 _EXPECT: Final = ("expect", "postman-expect")
 _ACCEPTED: Final = "202-accepted"
-_VALUES_SQL: Final = "SELECT DISTINCT {column} FROM skytrail.{table} AS t ORDER BY 1 LIMIT 1000"
-_VALUE_COLUMNS: Final = frozenset(
-    {
-        *("Source", "ModuleId", "NodeType", "Category", "Messagetype"),
-        *("vn", "remote_vn", "vrouter", "application", "tier", "deployment", "site"),
-    }
-)
-_STATISTICS_SQL: Final = (
-    "SELECT DISTINCT t.`Table` FROM skytrail.stat_1h AS t ORDER BY 1 LIMIT 10000"
-)
-_ATTRIBUTES_SQL: Final = (
-    "SELECT DISTINCT arrayJoin(mapKeys(t.`sums`)) FROM skytrail.stat_1h AS t"
-    " WHERE t.`Table` = {table:String} ORDER BY 1 LIMIT 1000"
-)
 
 
 @contextmanager
@@ -70,13 +58,10 @@ def _refusals() -> Generator[None]:
 class QueryApi:
     """Answers queries; many at a time, each bounded."""
 
-    def __init__(
-        self, history: History, clock: Clock, keep_hours: Mapping[str, int], turns: Turns
-    ) -> None:
+    def __init__(self, queries: Queries, clock: Clock, turns: Turns) -> None:
         self._turns = turns
-        self._history = history
+        self._queries = queries
         self._clock = clock
-        self._keep_hours = keep_hours
         self._questions = Questions()
         self._running: set[asyncio.Task[None]] = set()
 
@@ -101,11 +86,11 @@ class QueryApi:
         asked, tenant = request.json(QueryRequest), tenant_of(request)
         if asked.table == UNDERLAY_MAP and tenant is not None:
             raise HttpError(403, NOT_SHOWN)
-        statements = (
-            [await self._underlay(asked)]
-            if asked.table == UNDERLAY_MAP
-            else self._statements(asked, tenant)
-        )
+        if asked.table == UNDERLAY_MAP:
+            checked = await self._underlay(asked)
+        else:
+            with _refusals():
+                checked = self._queries.checked(asked, tenant)
         if not self._questions.has_room():
             raise HttpError(503, "Too many queries are running; try again", (("retry-after", "2"),))
         self._turns.take(tenant)
@@ -114,9 +99,7 @@ class QueryApi:
             asked.start_time, asked.end_time,
         )  # fmt: skip
         self._questions.add(question, self._clock.now())
-        task = asyncio.create_task(
-            self._ask(question, statements, asked.limit or LIMIT_DEFAULT), name="analytics-query"
-        )
+        task = asyncio.create_task(self._ask(question, checked), name="analytics-query")
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         task.add_done_callback(lambda _: self._turns.give_back(tenant))
@@ -130,42 +113,29 @@ class QueryApi:
         self._questions.forget(question)
         return self._answered(question)
 
-    async def _underlay(self, asked: QueryRequest) -> Statement:
+    async def _underlay(self, asked: QueryRequest) -> Asked:
         """Return the second of the two queries that tell which switches saw an overlay flow."""
         with _refusals():
-            first = self._statement(flows_request(asked))
-        flows = await rows_of(self._history, first)
+            first = self._queries.checked(flows_request(asked))
+        flows, _ = await named_rows(self._queries, first)
         with _refusals():
-            second = self._statement(underlay_request(asked, tunnels_of(flows)))
-        second.columns = list(dict.fromkeys(asked.select_fields))
-        return second
+            second = self._queries.checked(underlay_request(asked, tunnels_of(flows)))
+        return replace(second, columns=list(dict.fromkeys(asked.select_fields)))
 
-    def _statement(self, asked: QueryRequest) -> Statement:
-        with _refusals():
-            return statement_of(asked, round(self._clock.wall() * 1e6), self._keep_hours)
-
-    def _statements(self, asked: QueryRequest, tenant: Tenant | None) -> Sequence[Statement]:
-        now_us = round(self._clock.wall() * 1e6)
-        with _refusals():
-            return list(statements_of(asked, now_us, self._keep_hours, tenant))
-
-    async def _ask(
-        self, question: Question, statements: Sequence[Statement], rows_wanted: int
-    ) -> None:
-        """Have the first statement answer that has as many rows as are wanted, or the last."""
-        rows: list[list[object]] = []
+    async def _ask(self, question: Question, checked: Asked) -> None:
+        """Have the stores answer a question."""
         try:
-            for statement in statements:
-                rows = await self._history.select(statement.sql, statement.parameters)
-                if len(rows) >= rows_wanted:
-                    break
+            answer = await self._queries.rows(checked)
         except HistoryUnavailable as error:
             question.problem, question.status = str(error), 503
         except HistoryRefused as error:
             question.problem, question.status = f"The store refuses the query: {error}", 400
+        except QueryUnusable as error:
+            question.problem, question.status = str(error), 400
         else:
-            names = statements[-1].columns
-            question.rows = [dict(zip(names, row, strict=True)) for row in rows]
+            names = checked.columns
+            question.rows = [dict(zip(names, row, strict=True)) for row in answer.rows]
+            question.headers = answer.headers()
             self._questions.make_room(question)
         finally:
             if not question.is_done:
@@ -177,7 +147,7 @@ class QueryApi:
     def _answered(question: Question) -> Response:
         if question.rows is None:
             raise HttpError(question.status, question.problem)
-        return json_reply({"value": question.rows})
+        return json_reply({"value": question.rows}, headers=question.headers)
 
     def _question(self, request: Request) -> Question:
         try:
@@ -224,13 +194,14 @@ class QueryApi:
                     for each in shown_tables()
                 ]
             )
-        statistics = await self._column(_STATISTICS_SQL, {})
+        statistics, headers = await self._values_of(ValuesQuestion(kind="tables"))
         found = [*sorted(views().values(), key=lambda view: view.name), *map(view_of, statistics)]
         return json_reply(
             [
                 {"href": f"/analytics/table/{view.name}", "name": view.name, "type": _type_of(view)}
                 for view in found
-            ]
+            ],
+            headers=headers,
         )
 
     async def _table(self, request: Request) -> Response:
@@ -244,36 +215,36 @@ class QueryApi:
         except NotForTenants as error:
             raise HttpError(403, str(error)) from error
         columns = [
-            {"name": name, "datatype": _DATATYPES[column.kind], "index": name in _VALUE_COLUMNS}
+            {"name": name, "datatype": _DATATYPES[column.kind], "index": name in VALUE_COLUMNS}
             for name, column in view.columns.items()
         ]
+        headers: Headers = ()
         if view.is_open:
-            attributes = await self._column(_ATTRIBUTES_SQL, {"table": view.name})
+            asked = ValuesQuestion(kind="attributes", table=view.name)
+            attributes, headers = await self._values_of(asked)
             columns += [{"name": name, "datatype": "double", "index": False} for name in attributes]
-        return json_reply({"columns": columns, "type": _type_of(view)})
+        return json_reply({"columns": columns, "type": _type_of(view)}, headers=headers)
 
     async def _value_columns(self, request: Request) -> Response:
         view = self._view(request)
-        names = sorted(_VALUE_COLUMNS & view.columns.keys())
+        names = sorted(VALUE_COLUMNS & view.columns.keys())
         base = f"/analytics/table/{view.name}/column-values"
         return json_reply([{"href": f"{base}/{name}", "name": name} for name in names])
 
     async def _values(self, request: Request) -> Response:
         view, column = self._view(request), request.params["column"]
-        if column not in _VALUE_COLUMNS & view.columns.keys():
-            raise HttpError(404, f"Values of {column[:64]} are not listed")
-        # The coarsest rollup has each value, and few rows.
-        table = view.rollups[-1].name if view.rollups else view.stored.name
-        sql = _VALUES_SQL.format(column=view.columns[column].expression, table=table)
-        return json_reply(await self._column(sql, {}))
+        asked = ValuesQuestion(kind="column", table=view.name, column=column)
+        values, headers = await self._values_of(asked)
+        return json_reply(values, headers=headers)
 
-    async def _column(self, sql: str, parameters: Mapping[str, str]) -> list[str]:
-        """Return the only column of a statement's rows."""
+    async def _values_of(self, asked: ValuesQuestion) -> tuple[list[str], Headers]:
         try:
-            rows = await self._history.select(sql, parameters)
+            values, missing = await self._queries.values(asked)
+        except UnknownField as error:
+            raise HttpError(404, str(error)) from error
         except (HistoryUnavailable, HistoryRefused) as error:
             raise HttpError(503, str(error)) from error
-        return [str(row[0]) for row in rows]
+        return values, missing_headers(missing)
 
     @staticmethod
     def _view(request: Request) -> View:

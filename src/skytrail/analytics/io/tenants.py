@@ -22,6 +22,7 @@ _PATHS: Final = frozenset(
         ("GET", ("analytics", "alarms")),
         ("GET", ("analytics", "alarm-stream")),
         ("POST", ("api", "v1", "alarms", "dry-run")),
+        ("POST", ("api", "v1", "parts", "query")),
         ("GET", ("api", "v1", "flows")),
         ("GET", ("api", "v1", "metrics")),
         ("GET", ("api", "v1", "openapi.json")),

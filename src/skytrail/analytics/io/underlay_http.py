@@ -6,15 +6,16 @@ GET /analytics/underlay-path?source=ADDRESS&destination=ADDRESS    and, where kn
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Final
 
 import msgspec
 
 from skytrail.analytics.collector import Collector
-from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable
-from skytrail.analytics.query import Statement, statement_of
+from skytrail.analytics.io.history import HistoryRefused, HistoryUnavailable
+from skytrail.analytics.io.other_nodes import missing_headers
+from skytrail.analytics.io.queries import Asked, Queries
 from skytrail.analytics.query_request import Match, QueryRequest, QueryUnusable
 from skytrail.analytics.underlay_map import (
     FLOWS,
@@ -29,7 +30,6 @@ from skytrail.analytics.uve_filter import UveFilter
 from skytrail.analytics.uve_json import flat
 from skytrail.net.decimal_text import bounded
 from skytrail.runtime.asgi import HttpError, Request, Response, Router, json_reply
-from skytrail.runtime.clock import Clock
 
 _ADDRESSES: Final = {"source": "o_sip", "destination": "o_dip"}
 _NUMBERS: Final = {
@@ -50,47 +50,52 @@ _PAST: Final = "now-10m"
 class UnderlayApi:
     """Asks history in two steps: which tunnel, then who saw it."""
 
-    def __init__(
-        self, history: History, collector: Collector, clock: Clock, keep_hours: Mapping[str, int]
-    ) -> None:
-        self._history = history
+    def __init__(self, queries: Queries, collector: Collector) -> None:
+        self._queries = queries
         self._collector = collector
-        self._clock = clock
-        self._keep_hours = keep_hours
 
     def add_routes(self, router: Router) -> None:
         router.add("GET", "/analytics/underlay-path", self._path)
 
     async def _path(self, request: Request) -> Response:
         asked = _asked(request.query)
-        rows = await self._rows(flows_request(asked))
+        missing: dict[str, str] = {}
+        shown = await self._shown(asked, missing)
+        return json_reply(shown, headers=missing_headers(missing))
+
+    async def _shown(self, asked: QueryRequest, missing: dict[str, str]) -> dict[str, object]:
+        """Return the way; adds to ``missing`` whose part of history is not in it."""
+        rows = await self._rows(flows_request(asked), missing)
         tunnels = tunnels_of(rows)
         if not tunnels:
-            tunnels = await self._sampled_tunnels(asked)
+            tunnels = await self._sampled_tunnels(asked, missing)
         if not tunnels:
-            return json_reply(answer([], ("", ""), ("", ""), {}))
+            return answer([], ("", ""), ("", ""), {})
         tunnel = tunnels[0]
         told = msgspec.structs.replace(
             underlay_request(asked, [tunnel]), select_fields=[*_TOLD, *_SUMS]
         )
-        ends = await self._names(asked, tunnel)
-        shown = answer(self._links(), ends, tunnel, seen_of(await self._rows(told)))
+        ends = await self._names(asked, tunnel, missing)
+        seen = seen_of(await self._rows(told, missing))
+        shown = answer(self._links(), ends, tunnel, seen)
         shown["more_tunnels"] = [
             {"source": source, "destination": destination} for source, destination in tunnels[1:]
         ]
-        return json_reply(shown)
+        return shown
 
-    async def _sampled_tunnels(self, asked: QueryRequest) -> list[Tunnel]:
+    async def _sampled_tunnels(self, asked: QueryRequest, missing: dict[str, str]) -> list[Tunnel]:
         """Return the tunnels in which switches saw the flow, though no host told of it yet."""
         matches = underlay_request(asked, [("", "")]).where or []
         inner = [match for match in matches[0] if match.name.startswith("flow.inner_")]
         request = msgspec.structs.replace(
             asked, table=FLOWS, select_fields=_TUNNEL, where=[inner], dir=None
         )
-        rows = await self._rows(request)
+        rows = await self._rows(request, missing)
         return [(str(row["flow.sip"]), str(row["flow.dip"])) for row in rows]
 
-    async def _names(self, asked: QueryRequest, tunnel: Tunnel) -> tuple[str, str]:
+    async def _names(
+        self, asked: QueryRequest, tunnel: Tunnel, missing: dict[str, str]
+    ) -> tuple[str, str]:
         """Return the names of a tunnel's hosts, empty where they told no session of that time."""
         request = msgspec.structs.replace(
             asked,
@@ -98,7 +103,8 @@ class UnderlayApi:
             select_fields=["vrouter", "vrouter_ip", "COUNT(vrouter)"],
             where=[[Match("vrouter_ip", end)] for end in tunnel],
         )
-        names = {str(row["vrouter_ip"]): str(row["vrouter"]) for row in await self._rows(request)}
+        rows = await self._rows(request, missing)
+        names = {str(row["vrouter_ip"]): str(row["vrouter"]) for row in rows}
         source, destination = (names.get(end, "") for end in tunnel)
         return source, destination
 
@@ -112,25 +118,31 @@ class UnderlayApi:
         )
         return links_of((name, struct) for name, struct in structs if isinstance(struct, dict))
 
-    async def _rows(self, request: QueryRequest) -> list[dict[str, object]]:
-        return await rows_of(self._history, self._statement(request))
-
-    def _statement(self, request: QueryRequest) -> Statement:
+    async def _rows(
+        self, request: QueryRequest, missing: dict[str, str]
+    ) -> list[dict[str, object]]:
         try:
-            return statement_of(request, round(self._clock.wall() * 1e6), self._keep_hours)
+            checked = self._queries.checked(request)
         except QueryUnusable as error:
             raise HttpError(400, str(error)) from error
+        rows, absent = await named_rows(self._queries, checked)
+        missing.update(absent)
+        return rows
 
 
-async def rows_of(history: History, statement: Statement) -> list[dict[str, object]]:
-    """Return the rows of a statement; ``HttpError`` when the store cannot tell."""
+async def named_rows(
+    queries: Queries, asked: Asked
+) -> tuple[list[dict[str, object]], Mapping[str, str]]:
+    """Return the rows of a query, and whose are missing; ``HttpError`` when no store can tell."""
     try:
-        rows: Sequence[Sequence[object]] = await history.select(statement.sql, statement.parameters)
+        found = await queries.rows(asked)
     except HistoryUnavailable as error:
         raise HttpError(503, str(error)) from error
     except HistoryRefused as error:
         raise HttpError(400, f"The store refuses the query: {error}") from error
-    return [dict(zip(statement.columns, row, strict=True)) for row in rows]
+    except QueryUnusable as error:
+        raise HttpError(400, str(error)) from error
+    return [dict(zip(asked.columns, row, strict=True)) for row in found.rows], found.missing
 
 
 def _asked(query: Mapping[str, str]) -> QueryRequest:

@@ -22,6 +22,7 @@ from skytrail.analytics.collector import Collector
 from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable
 from skytrail.analytics.io.spool import Spool, SpoolUnusable
 from skytrail.analytics.pieces import Bundle, Piece
+from skytrail.analytics.uve_past import NODE_WAS_DOWN
 from skytrail.runtime.clock import Clock
 from skytrail.wire.telemetry import Lost
 
@@ -75,7 +76,7 @@ class HistoryWriter:
             return
         self._collector.heard.kept = dict(left.positions)
         # What is not numbered (Sandesh, syslog, numbers over time) was not told again, or not to us.
-        self.keep_gap("all", 0, "node_was_down", left.until_us)
+        self.keep_gap("all", 0, NODE_WAS_DOWN, left.until_us)
 
     async def run(self, keep_hours: Mapping[str, int]) -> None:
         """Write until cancelled."""

@@ -77,6 +77,8 @@ _OF_TENANTS: Final = frozenset(
 )
 """What the node narrows to one project."""
 _PASSED_ON: Final = ("x-auth-token", "authorization", "content-type")
+_PASSED_BACK: Final = ("x-skytrail-missing-nodes",)
+"""Of several nodes with a store each: whose part is not in the answer."""
 CONNECT_S: Final = 5.0
 ANSWER_S: Final = 65.0
 """A query may take a minute."""
@@ -132,6 +134,7 @@ class AnalyticsPassage:
             self._body(reply, request, project),
             reply.status_code,
             reply.headers.get("content-type", JSON),
+            tuple((name, reply.headers[name]) for name in _PASSED_BACK if name in reply.headers),
         )
 
     def _project_of(self, parts: tuple[str, ...], request: Request) -> str | None:

@@ -1,0 +1,156 @@
+"""Asks the other analytics nodes, each of which keeps a part of history in a store of its own.
+
+```
+ ask(what, question) --> every other node, at once --> its part     or: missing, and why
+```
+What is asked so is answered by each from its own store alone (:mod:`skytrail.analytics.io.parts_http`): nothing goes round.
+A node that does not answer in time is not waited for again for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeVar
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from skytrail.client.access import Access
+from skytrail.runtime.asgi import encode_json
+from skytrail.runtime.clock import Clock
+from skytrail.runtime.tenant import PROJECT_HEADER
+
+CONNECT_S: Final = 3.0
+ANSWER_S: Final = 25.0
+SILENT_S: Final = 15.0
+CONNECTIONS_COUNT: Final = 8
+"""Questions to one node at a time."""
+ANSWER_BYTES_MAX: Final = 64 << 20
+MISSING_HEADER: Final = "x-skytrail-missing-nodes"
+"""Of an answer: nodes whose part is not in it, with commas between."""
+_REASON_CHARACTERS: Final = 200
+
+Headers = tuple[tuple[str, str], ...]
+PartT = TypeVar("PartT", bound="Part")
+
+
+class Part(msgspec.Struct, frozen=True):
+    """What every answer of a node says; those of each question say more."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parts(Generic[PartT]):
+    """What other nodes answered, and who did not: by place, why."""
+
+    told: list[PartT]
+    missing: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def missing_headers(missing: Mapping[str, str]) -> Headers:
+    """Return what tells readers of rows alone whose part is not among them."""
+    return ((MISSING_HEADER, ", ".join(missing)),) if missing else ()
+
+
+class _Missing(Exception):
+    """A node's part is missing; the text says why."""
+
+
+@dataclass(slots=True)
+class _Node:
+    place: str
+    client: httpx.AsyncClient
+    silent_until: float = -1.0
+    reason: str = ""
+
+
+class OtherNodes:
+    """The other nodes. One that turns out to be this one is passed over, so that all may have the same list."""
+
+    def __init__(self, places: Sequence[str], access: Access, own_name: str, clock: Clock) -> None:
+        """``places`` are URLs or ``unix:PATH``. Raises ``AccessUnusable``."""
+        self._own_name = own_name
+        self._clock = clock
+        self._nodes = [_Node(place, _client(place, access)) for place in dict.fromkeys(places)]
+        self.asked_count = 0
+        self.missing_count = 0
+
+    async def close(self) -> None:
+        for node in self._nodes:
+            await node.client.aclose()
+
+    async def ask(
+        self, what: str, question: object, kind: type[PartT], project: str | None = None
+    ) -> Parts[PartT]:
+        """Return every node's part; ``project`` is the only one whose rows are wanted."""
+        body = encode_json(question)
+        headers = {} if project is None else {PROJECT_HEADER: quote(project, safe=":")}
+        replies = await asyncio.gather(
+            *(self._part(node, what, body, headers, kind) for node in self._nodes)
+        )
+        told: dict[str, PartT] = {}
+        missing: dict[str, str] = {}
+        for node, reply in zip(self._nodes, replies, strict=True):
+            if isinstance(reply, str):
+                missing[node.place] = reply
+            elif reply.node != self._own_name:
+                told.setdefault(reply.node, reply)
+        self.missing_count += len(missing)
+        return Parts(list(told.values()), missing)
+
+    async def _part(
+        self, node: _Node, what: str, body: bytes, headers: dict[str, str], kind: type[PartT]
+    ) -> PartT | str:
+        """Return a node's part, or why it is missing."""
+        if self._clock.now() < node.silent_until:
+            return node.reason
+        self.asked_count += 1
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await _asked(node.client, f"/api/v1/parts/{what}", body, headers, kind)
+        except (TimeoutError, httpx.TimeoutException):
+            node.reason = f"no answer within {ANSWER_S:g} s"
+            node.silent_until = self._clock.now() + SILENT_S
+            return node.reason
+        except httpx.HTTPError as error:
+            return f"it cannot be reached: {error or type(error).__name__}"
+        except _Missing as error:
+            return str(error)
+
+
+def _client(place: str, access: Access) -> httpx.AsyncClient:
+    is_socket = place.startswith("unix:")
+    limits = httpx.Limits(max_connections=CONNECTIONS_COUNT)
+    return httpx.AsyncClient(
+        base_url="http://analytics" if is_socket else place,
+        transport=httpx.AsyncHTTPTransport(
+            uds=place.removeprefix("unix:") if is_socket else None,
+            verify=access.verification(place),
+            trust_env=False,
+            limits=limits,
+        ),
+        auth=None if is_socket else access.authentication(),
+        timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
+    )
+
+
+async def _asked(
+    client: httpx.AsyncClient, path: str, body: bytes, headers: dict[str, str], kind: type[PartT]
+) -> PartT:
+    async with client.stream("POST", path, content=body, headers=headers) as reply:
+        content = bytearray()
+        async for chunk in reply.aiter_bytes():
+            content += chunk
+            if len(content) > ANSWER_BYTES_MAX:
+                raise _Missing(f"its answer is over {ANSWER_BYTES_MAX >> 20} MiB; choose less")
+    if reply.status_code != 200:
+        text = content[:_REASON_CHARACTERS].decode(errors="replace")
+        raise _Missing(f"it answers {reply.status_code}: {text}")
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _Missing(f"its answer is unreadable: {error}") from error

@@ -1,0 +1,333 @@
+"""Nodes that each keep a part of history in a store of their own answer as one that keeps all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from skytrail.analytics.io.history import History
+from skytrail.cli import main
+from skytrail.lab.io.machine import free_port
+from skytrail.runtime.clock import SystemClock
+from skytrail.runtime.log_tap import LogTap
+from skytrail.runtime.telemetry import (
+    Collectors,
+    SessionSource,
+    Telemetry,
+    hello_of_this_process,
+)
+from skytrail.testing.controller import DEADLINE_S, wait_until
+from skytrail.wire.telemetry import Log
+from skytrail.wire.telemetry.sessions import pack
+
+NOW_US = time.time_ns() // 1000
+HOUR_US = 3_600_000_000
+MISSING = "x-skytrail-missing-nodes"
+PROJECTS = ("default-domain:red:front", "default-domain:red:back", "default-domain:blue:web")
+
+
+class Node:
+    """A node and its embedded store."""
+
+    def __init__(self, folder, stack, name, port, *peers):
+        self.name, self.folder, self._stack = name, folder, stack
+        self.url, self.socket = f"http://127.0.0.1:{port}", folder / f"{name}.sock"
+        self.store = folder / f"{name}-history.sock"
+        self._options = [part for peer in peers for part in ("--peer", peer)]
+        self._port = port
+        self._run("history", "--data", folder / f"{name}-data", "--socket", self.store)
+        self.start()
+
+    def start(self):
+        self.process = self._run(
+            "analytics", "--name", self.name, "--port", self._port, "--history", self.store,
+            "--socket", self.folder / f"{self.name}-rest.sock",
+            "--telemetry-socket", self.socket, "--spool", self.folder / f"{self.name}-spool",
+            "--log-level", "error", *self._options,
+        )  # fmt: skip
+        wait_until(lambda: httpx.get(f"{self.url}/healthz").status_code == 200, "the store")
+
+    def _run(self, module, *arguments):
+        command = [sys.executable, "-m", f"skytrail.daemons.{module}", *map(str, arguments)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self._stack.callback(self._end, process)
+        assert " ready" in process.stdout.readline()
+        return process
+
+    @staticmethod
+    def _end(process):
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+    def kill(self):
+        self._end(self.process)
+
+    def ask(self, body):
+        return httpx.post(f"{self.url}/analytics/query", json=body, timeout=60)
+
+    def value(self, body):
+        reply = self.ask(body)
+        assert reply.status_code == 200, reply.text
+        assert MISSING not in reply.headers
+        return reply.json()["value"]
+
+    def keep(self, table, rows):
+        async def insert():
+            history = History(str(self.store))
+            body = "\n".join(map(json.dumps, rows)).encode()
+            await history.insert(table, body, "JSONEachRow", f"{table}{len(rows)}")
+            await history.close()
+
+        asyncio.run(insert())
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("parts")
+    with ExitStack() as stack:
+        ports = [free_port(), free_port()]
+        # The same list for both: each finds out which of them it is itself. One is asked by its socket.
+        peers = f"http://127.0.0.1:{ports[0]}", f"unix:{folder}/b-rest.sock"
+        one = Node(folder, stack, "a", ports[0], *peers)
+        other = Node(folder, stack, "b", ports[1], *peers)
+        whole = Node(folder, stack, "whole", free_port())
+        for table, rows in rows_by_table().items():
+            one.keep(table, [row for number, row in enumerate(rows) if number % 3])
+            other.keep(table, [row for number, row in enumerate(rows) if not number % 3])
+            whole.keep(table, rows)
+        yield one, other, whole
+
+
+def rows_by_table():
+    chance = random.Random(7)
+    spread = range(400)
+    sessions = [
+        {
+            "T": NOW_US - chance.randrange(4 * HOUR_US),
+            "vn": chance.choice(PROJECTS), "remote_vn": chance.choice(PROJECTS),
+            "vmi": f"default-domain:red:p{chance.randrange(4)}", "session_type": "client",
+            "vrouter": "h1", "server_port": chance.choice([80, 443, 53]), "protocol": 6,
+            "local_ip": f"10.0.0.{chance.randrange(200)}", "sample_weight": 1.0,
+            "forward_action": "pass", "forward_sampled_bytes": chance.randrange(1_000_000),
+            "forward_logged_bytes": number,
+        }
+        for number in spread
+    ]  # fmt: skip
+    logs = [
+        {
+            "MessageTS": NOW_US - number * 7_000_000, "Source": f"h{number % 3}",
+            "ModuleId": "m", "Level": number % 8, "Messagetype": "Said", "SequenceNum": number,
+            "Xmlmessage": f"<n>{number}</n>",
+        }
+        for number in spread
+    ]  # fmt: skip
+    numbers = [
+        {
+            "T": NOW_US - chance.randrange(4 * HOUR_US), "Table": "StatTable.S.l",
+            "name": f"e{number % 5}", "Source": "h1", "texts": {"l.kind": f"k{number % 2}"},
+            "numbers": {"l.a": chance.random() * 100} | ({"l.b": number} if number % 2 else {}),
+        }
+        for number in spread
+    ]  # fmt: skip
+    return {"session": sessions, "message": logs, "stat": numbers}
+
+
+def query(table, fields, last="30m", **members):
+    # Ends that do not move: the nodes are asked one after the other.
+    start = NOW_US - {"30m": HOUR_US // 2, "4h": 4 * HOUR_US}[last]
+    return {"table": table, "start_time": start, "end_time": NOW_US, "select_fields": fields, **members}  # fmt: skip
+
+
+SERIES, RECORD, STAT = "SessionSeriesTable", "SessionRecordTable", "StatTable.S.l"
+BYTES = "forward_sampled_bytes"
+QUERIES = [
+    query("MessageTable", ["MessageTS", "Source", "SequenceNum"], "4h", sort_fields=["MessageTS"], sort=2, limit=50),
+    query("MessageTable", ["SequenceNum", "Level"], "4h", sort_fields=["Level", "SequenceNum"], limit=70),
+    query("MessageTable", ["COUNT(Source)"], "4h", where=[[{"name": "Level", "value": 3, "op": 5}]]),
+    query(RECORD, ["T", "vn", "local_ip", BYTES], "4h", sort_fields=["T"], limit=33),
+    query(SERIES, ["vn", "remote_vn", f"SUM({BYTES})", "COUNT(vn)"], "4h", sort_fields=["vn", "remote_vn"]),
+    query(SERIES, ["local_ip", f"SUM({BYTES})"], "4h", sort_fields=[f"SUM({BYTES})"], sort=2, limit=5),
+    query(SERIES, ["T=600", "vn", f"SUM({BYTES})", f"AVG({BYTES})"], "4h", sort_fields=["T=600", "vn"]),
+    query(SERIES, ["T=60", f"MAX({BYTES})", f"MIN({BYTES})"], "4h", sort=2, sort_fields=["T=60"], limit=17),
+    query(SERIES, ["vn", f"PERCENTILES({BYTES})", f"AVG({BYTES})"], sort_fields=["vn"]),
+    query(SERIES, ["vn", "CLASS(vn)", "sample_count", f"SUM({BYTES})"], "4h", sort_fields=["vn", f"SUM({BYTES})"]),
+    query(SERIES, ["vn", "T=3600"], "4h", sort_fields=["vn", "T=3600"]),
+    query(SERIES, [f"SUM({BYTES})", f"MIN({BYTES})"], where=[[{"name": "vn", "value": "nobody's"}]]),
+    query("FlowSeriesTable", ["sourcevn", "SUM(bytes)", "SUM(flow_count)"], "4h", sort_fields=["sourcevn"], dir=1),
+    query(STAT, ["name", "AVG(l.b)", "MIN(l.b)", "MAX(l.a)", "SUM(l.a)", "COUNT(l)"], sort_fields=["name"]),
+    query(STAT, ["name", "AVG(l.b)", "MIN(l.b)", "MAX(l.a)", "SUM(l.a)"], "4h", sort_fields=["name"]),
+    query(STAT, ["name", "PERCENTILES(l.b)"], "4h", sort_fields=["name"]),
+    query(STAT, ["T", "l.kind", "l.b"], sort_fields=["l.kind", "T"], limit=20),
+    query(STAT, ["l.b", "T"], "4h", sort_fields=["l.b", "T"], sort=2, limit=300),
+]  # fmt: skip
+
+
+def same(one, other):
+    """Compare values: sums of fractions differ by the order in which they are added up."""
+    if isinstance(one, list):
+        return isinstance(other, list) and len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, dict):
+        return list(one) == list(other) and same(list(one.values()), list(other.values()))
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return one == pytest.approx(other)
+    return one == other
+
+
+@pytest.mark.parametrize("asked", QUERIES, ids=lambda asked: " ".join(asked["select_fields"]))
+def test_two_nodes_answer_as_one_that_has_all(nodes, asked):
+    one, other, whole = nodes
+
+    expected = whole.value(asked)
+
+    assert expected
+    for node in (one, other):
+        assert same(node.value(asked), expected), (node.value(asked), expected)
+
+
+def test_readable_queries_and_lists_are_of_all_nodes(nodes):
+    one, _, whole = nodes
+    paths = (
+        "/api/v1/logs?last=2h&limit=30",
+        "/api/v1/flows?last=4h&by=vn,server_port",
+        "/api/v1/metrics?table=StatTable.S.l&select=SUM(l.a)&step=3600&last=4h",
+        "/analytics/tables",
+        "/analytics/table/StatTable.S.l/schema",
+        "/analytics/table/SessionSeriesTable/column-values/vn",
+    )
+
+    for path in paths:
+        found, expected = (httpx.get(f"{each.url}{path}", timeout=60) for each in (one, whole))
+        assert (path, found.status_code) == (path, 200)
+        assert same(found.json(), expected.json()), path
+    lines = httpx.get(f"{one.url}/api/v1/logs?last=2h&limit=30&format=ndjson", timeout=60)
+    assert [json.loads(line) for line in lines.text.splitlines()] == httpx.get(
+        f"{one.url}/api/v1/logs?last=2h&limit=30", timeout=60
+    ).json()["rows"]
+
+
+def test_a_tenant_is_shown_his_own_of_all_nodes(nodes):
+    one, _, whole = nodes
+    headers = {"x-skytrail-project": "default-domain:red"}
+    asked = query(SERIES, ["vmi", f"SUM({BYTES})"], "4h", sort_fields=["vmi"])
+
+    def value(node):
+        transport = httpx.HTTPTransport(uds=str(node.folder / f"{node.name}-rest.sock"))
+        with httpx.Client(transport=transport, base_url="http://node", timeout=60) as client:
+            reply = client.post("/analytics/query", json=asked, headers=headers)
+            assert reply.status_code == 200, reply.text
+            return reply.json()["value"]
+
+    assert value(one) == value(whole) != []
+
+
+TOLD_COUNT = 40
+
+
+class Host:
+    """A process that tells sessions and logs, by the code that agents have."""
+
+    def __init__(self, *nodes):
+        clock = SystemClock()
+        self.tap = LogTap(clock)
+        self._sessions = []
+        self.told_count = 0
+        self.telemetry = Telemetry(
+            hello_of_this_process("teller", "Compute", "agent"), self._nothing,
+            Collectors([node.socket for node in nodes], return_every_s=0.2), clock, self.tap,
+            SessionSource(self._take, dict, lambda: TOLD_COUNT),
+        )  # fmt: skip
+
+    @staticmethod
+    async def _nothing():
+        return []
+
+    def _take(self):
+        taken, self._sessions = self._sessions, []
+        if taken:
+            yield pack(taken)
+
+    def tell(self):
+        at_us = time.time_ns() // 1000
+        for number in range(TOLD_COUNT):
+            self._sessions.append({"T": at_us + number, "vn": "told", "sample_weight": 1.0})
+            self.tap.keep(Log(timestamp_us=at_us + number, level=6, event="told"))
+        self.told_count += TOLD_COUNT
+
+
+async def until(condition, what):
+    async with asyncio.timeout(DEADLINE_S):
+        while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - of other processes
+            await asyncio.sleep(0.1)
+    return what
+
+
+def counted(node):
+    """Return how many sessions and logs of the process are known, and whose part is missing."""
+    found, missing = [], set()
+    for table, column, condition in (
+        (RECORD, "COUNT(vn)", {"name": "vn", "value": "told"}),
+        ("MessageTable", "COUNT(Source)", {"name": "Source", "value": "teller"}),
+    ):
+        asked = {"table": table, "start_time": "now-10m", "end_time": "now"}
+        reply = node.ask({**asked, "select_fields": [column], "where": [[condition]]})
+        found += [row[column] for row in reply.json()["value"]]
+        missing.add(reply.headers.get(MISSING, ""))
+    return found, "".join(missing)
+
+
+def test_a_node_that_is_killed_is_missing_and_comes_back_with_its_part(nodes):
+    one, other, _ = nodes
+    host = Host(one, other)
+
+    async def story():
+        telling = asyncio.create_task(host.telemetry.run())
+        told = host.telemetry
+        host.tell()
+        await until(lambda: counted(one)[0] == [TOLD_COUNT] * 2, "the first is told")
+        await until(lambda: not told.unkept_count, "and says that it is kept")
+        one.kill()
+        host.tell()
+        await until(lambda: told.collector == str(other.socket), "the other is told")
+        found = [await asyncio.to_thread(counted, other)]
+        await until(lambda: counted(other)[0] == [TOLD_COUNT] * 2, "its part is there")
+        shown = CliRunner().invoke(main, ["sessions", "--analytics", other.url, "--last", "5m"])
+        one.start()
+        await until(lambda: counted(other) == ([2 * TOLD_COUNT] * 2, ""), "all is there")
+        host.tell()
+        await until(lambda: told.collector == str(one.socket), "the first is told again")
+        for node in (one, other):
+            await until(lambda node=node: counted(node) == ([3 * TOLD_COUNT] * 2, ""), node.name)
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+        return found, shown
+
+    found, shown = asyncio.run(story())
+
+    assert found[0][1] == one.url
+    assert f"what these analytics nodes keep is missing: {one.url}" in shown.stderr
+    readable = httpx.get(f"{other.url}/api/v1/logs?source=teller", timeout=60)
+    assert "missing" not in readable.json()
+
+
+def test_the_modern_answer_names_who_is_missing(nodes):
+    one, other, _ = nodes
+    one.kill()
+    try:
+        reply = httpx.get(f"{other.url}/api/v1/logs?last=2h", timeout=60)
+        lines = httpx.get(f"{other.url}/api/v1/logs?last=2h&format=ndjson", timeout=60)
+    finally:
+        one.start()
+
+    assert list(reply.json()["missing"]) == [one.url]
+    assert "cannot be reached" in reply.json()["missing"][one.url]
+    assert one.url in json.loads(lines.text.splitlines()[-1])["error"]
