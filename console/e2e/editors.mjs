@@ -76,7 +76,7 @@ async function draftingARule() {
 
 export async function drawingAServiceChain() {
   const network = (name, prefix) => create("virtual-network", ["chained", name], { parent_type: "project", network_ipam_refs: subnet(prefix) });
-  await made(create("project", ["chained"]), network("left", "10.81.0.0"), network("right", "10.82.0.0"));
+  await made(create("project", ["chained"]), network("left", "10.81.0.0"), network("right", "10.82.0.0"), create("security-group", ["chained", "passing"], { parent_type: "project" }));
   await goTo("Service chains");
   await page.getByText("Choose a project").waitFor();
   await pick("Project", "chained");
@@ -106,6 +106,8 @@ export async function drawingAServiceChain() {
   check(rule.action_list.apply_service.join() === "default-domain:chained:firewall,default-domain:chained:hide", JSON.stringify(rule));
   const copies = await api("GET", "/api/v1/virtual-machine-interface?parent=default-domain:chained&filter=port_tuple_refs:exists&count=true");
   check(copies.json.count === 6, `${copies.json.count} ports in place of 6`);
+  const grouped = await api("GET", "/api/v1/virtual-machine-interface?parent=default-domain:chained&filter=security_group_refs:eq:default-domain:chained:passing&count=true");
+  check(grouped.json.count === 4, `${grouped.json.count} ports of the group in place of 4`);
   await derivedWhole("network-policy", policy.uuid);
   await changingTheChain();
 }
@@ -135,6 +137,8 @@ async function changingTheChain() {
   await page.getByRole("cell", { name: "any 80, the left begins" }).waitFor();
   const tuples = await api("GET", "/api/v1/port-tuple?parent=default-domain:chained:firewall&count=true");
   check(tuples.json.count === 3, `${tuples.json.count} copies in place of 3`);
+  const grouped = await api("GET", "/api/v1/virtual-machine-interface?parent=default-domain:chained&filter=security_group_refs:eq:default-domain:chained:passing&count=true");
+  check(grouped.json.count === 6, "a copy lets in what the others of its service do not");
   await page.getByRole("button", { name: "Open chain left → firewall → hide → right" }).click();
   await page.getByRole("button", { name: "Take the chain away" }).click();
   await page.getByRole("button", { name: "Take out", exact: true }).click();
@@ -149,6 +153,9 @@ async function addService(name, mode, copies) {
   await dialog.getByRole("spinbutton", { name: "Copies" }).fill(String(copies));
   if (copies > 1) {
     await dialog.getByText("the first; others stand by").click();
+    await pick("Security groups", "passing");
+    await page.keyboard.press("Escape");
+    await dialog.getByRole("textbox", { name: "Name" }).waitFor();
     await axe("a new service");
   }
   await dialog.getByRole("button", { name: "Add to the chain" }).click();
@@ -332,6 +339,20 @@ async function sharing(network) {
 }
 
 export async function namingInDns() {
+  await open("/o/virtual-DNS/new?parent_type=domain&parent=default-domain");
+  await page.getByRole("textbox", { name: "Name", exact: true }).fill("zone");
+  await page.getByRole("textbox", { name: "Domain", exact: true }).fill("no zone");
+  await page.getByRole("alert").getByText("a name such as example.net").waitFor();
+  await page.getByRole("textbox", { name: "Domain", exact: true }).fill("shop.example.net");
+  await page.getByRole("combobox", { name: "Asked when it knows none" }).fill("192.0.2.53");
+  await page.keyboard.press("Tab");
+  await pick("Names of addresses (reverse)", "yes");
+  await axe("a DNS server");
+  await picture("dns-server");
+  await page.getByRole("button", { name: "Create", exact: true }).click();
+  await heading("zone").waitFor();
+  const zone = await byName("virtual-DNS", "default-domain:zone");
+  check(zone.virtual_DNS_data.reverse_resolution === true && zone.virtual_DNS_data.next_virtual_DNS === "192.0.2.53", JSON.stringify(zone));
   await made(create("virtual-DNS", ["names"], { virtual_DNS_data: { domain_name: "example.net", record_order: "random", default_ttl_seconds: 300 } }));
   const server = await byName("virtual-DNS", "default-domain:names");
   await open(`/o/virtual-DNS/${server.uuid}?tab=records`);

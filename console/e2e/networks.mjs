@@ -120,6 +120,7 @@ export async function leadingFloatingAddresses() {
     create("virtual-network", ["reached", "town"], { parent_type: "project", network_ipam_refs: subnet("198.51.100.0"), router_external: true }),
     create("floating-ip-pool", ["reached", "town", "public"], { parent_type: "virtual-network" }),
     port("reached", "counter", "inside"),
+    port("reached", "spare", "inside"),
     address("counter-1", "reached", "inside", "counter"),
   );
   await goTo("Floating IPs");
@@ -129,7 +130,10 @@ export async function leadingFloatingAddresses() {
   await page.getByRole("button", { name: "Take an address" }).click();
   await page.getByRole("alert").getByText("Choose the pool that the address is of").waitFor();
   await pick("Pool", "public", "reached › town › public");
-  await pick("Port", "counter");
+  await pick("Ports", "counter");
+  await pick("Ports", "spare");
+  await page.keyboard.press("Escape");
+  await page.getByText("Connections from outside are shared out among them").waitFor();
   await page.getByRole("switch", { name: "Only some ports" }).click();
   await page.getByRole("button", { name: "Add mapping" }).click();
   await page.getByRole("textbox", { name: "Port outside of mapping 1" }).fill("80");
@@ -152,14 +156,16 @@ export async function leadingFloatingAddresses() {
   await page.getByRole("cell", { name: "in only", exact: true }).waitFor();
   const [{ uuid }] = (await api("GET", "/api/v1/floating-ip?parent=default-domain:reached:town:public")).json.items;
   const taken = (await api("GET", `/api/v1/floating-ip/${uuid}`)).json;
-  check(taken.floating_ip_traffic_direction === "ingress" && taken.virtual_machine_interface_refs[0].to.at(-1) === "counter" && taken.floating_ip_port_mappings.port_mappings[0].dst_port === 8080, JSON.stringify(taken));
+  const ports = taken.virtual_machine_interface_refs.map((each) => each.to.at(-1)).toSorted();
+  check(taken.floating_ip_traffic_direction === "ingress" && ports.join() === "counter,spare" && taken.floating_ip_port_mappings.port_mappings[0].dst_port === 8080, JSON.stringify(taken));
   await lettingTheAddressGo(uuid);
 }
 
 async function lettingTheAddressGo(uuid) {
   await page.getByRole("button", { name: /^Open 198\.51\.100\./ }).click();
-  await page.locator(".ant-select").filter({ has: page.getByRole("combobox", { name: "Port", exact: true }) }).hover();
-  await page.locator(".ant-select").filter({ has: page.getByRole("combobox", { name: "Port", exact: true }) }).locator(".ant-select-clear").click();
+  for (const name of ["counter", "spare"]) {
+    await page.locator(".ant-select-selection-item, .ant-select-content-item").filter({ hasText: name }).getByLabel(/close/i).click();
+  }
   await page.getByRole("button", { name: "Save", exact: true }).click();
   await page.getByRole("cell", { name: "none", exact: true }).waitFor();
   const free = (await api("GET", `/api/v1/floating-ip/${uuid}`)).json;

@@ -4,7 +4,7 @@ import { DeleteOutlined, PlusOutlined } from "@ant-design/icons";
 import { Button } from "antd";
 
 import { useConsole } from "../app/context";
-import { type ComplexType, type Field, fieldTitle } from "../model/catalog";
+import { midSentence, type ComplexType, type Field, fieldTitle } from "../model/catalog";
 import { type Document, isDocument, isEmpty, isList, type Json, pointer } from "../model/document";
 import { type EditorProps, noteOf, Row } from "./PropertyEditor";
 import { ScalarEditor, ScalarListEditor } from "./ScalarEditor";
@@ -37,7 +37,7 @@ function Compound(props: EditorProps) {
       <Button
         size="small"
         icon={<PlusOutlined />}
-        aria-label={`Set ${fieldTitle(own).toLowerCase()}`}
+        aria-label={`Set ${midSentence(fieldTitle(own))}`}
         disabled={disabled}
         onClick={() => onChange({})}
       >
@@ -112,7 +112,7 @@ function CompoundList(props: EditorProps) {
       <Button
         size="small"
         icon={<PlusOutlined />}
-        aria-label={`Add to ${fieldTitle(name).toLowerCase()}`}
+        aria-label={`Add to ${midSentence(fieldTitle(name))}`}
         disabled={disabled || full}
         onClick={() => onChange([...items, {}])}
       >

@@ -4,12 +4,16 @@ import { Segmented } from "antd";
 import { type ReactNode, useState } from "react";
 
 import { AlarmTimesTable } from "./AlarmTimesTable";
+import { FaultsBelow } from "./FaultsBelow";
 import { GroupRuleTable } from "./GroupTable";
 import { LISTS } from "./lists";
-import { ListTable, TableFaults } from "./ListTable";
+import { ListTable } from "./ListTable";
+import { memberFaults } from "./made";
 import { PeerTable } from "./PeerTable";
 import type { EditorProps } from "./PropertyEditor";
 import { PolicyRuleTable } from "./RuleTable";
+import { StructCells } from "./StructCells";
+import { STRUCTS } from "./structs";
 import { SubnetTable } from "./SubnetTable";
 import { TagPicker } from "./TagPicker";
 
@@ -36,6 +40,8 @@ const OF_ALL: Readonly<Record<string, Editor>> = {
 function editorOf(type: string, name: string): Editor | undefined {
   const spec = LISTS[`${type} ${name}`];
   if (spec !== undefined) return { title: spec.title, show: (props) => <ListTable {...props} spec={spec} /> };
+  const struct = STRUCTS[`${type} ${name}`];
+  if (struct !== undefined) return { title: struct.title, show: (props) => <StructCells {...props} spec={struct} /> };
   return EDITORS[`${type} ${name}`] ?? OF_ALL[name];
 }
 
@@ -57,7 +63,6 @@ interface Props extends Made {
 export function HandMade({ type, whole, ...props }: Props) {
   const [isWhole, setIsWhole] = useState(false);
   const editor = editorOf(type, props.name);
-  const spec = LISTS[`${type} ${props.name}`];
   if (editor === undefined) return whole;
   return (
     <section aria-label={editor.title} className="form-wide">
@@ -72,7 +77,7 @@ export function HandMade({ type, whole, ...props }: Props) {
         />
       </div>
       {isWhole ? whole : editor.show(props)}
-      {isWhole && spec !== undefined && <TableFaults spec={spec} value={props.value} path={props.path} />}
+      {isWhole && <FaultsBelow path={props.path} faults={memberFaults(type, props.name, props.value)} />}
     </section>
   );
 }

@@ -1,9 +1,9 @@
-/** One cell of a table for a list: a text, words to choose from, or an object. */
+/** Cells of tables and structures: a text, words to choose from, or an object. */
 
 import { Select } from "antd";
 
 import type { Document } from "../model/document";
-import type { ListColumn } from "./columns";
+import type { ColumnGroup, ListColumn } from "./columns";
 import { ObjectPicker } from "./ObjectPicker";
 import { ChoiceCell, NameCell, TextCell } from "./TableCell";
 
@@ -12,12 +12,14 @@ interface Props {
   readonly column: ListColumn;
   readonly element: Document;
   readonly disabled: boolean;
+  /** Nothing was said yet: what lacks is no fault. */
+  readonly isQuiet?: boolean;
   readonly onChange: (element: Document) => void;
 }
 
-export function Cell({ label, column, element, disabled, onChange }: Props) {
+export function Cell({ label, column, element, disabled, isQuiet = false, onChange }: Props) {
   const shown = column.show(element);
-  const fault = column.fault?.(shown, element) ?? "";
+  const fault = isQuiet ? "" : (column.fault?.(shown, element) ?? "");
   return (
     <>
       <Editor label={label} column={column} element={element} disabled={disabled} onChange={onChange} isWrong={fault !== "" && shown !== ""} />
@@ -40,4 +42,23 @@ function Editor({ label, column, element, disabled, onChange, isWrong }: Props &
   if (isClosed) return <Select aria-label={label} allowClear={hint !== ""} disabled={disabled} placeholder={hint} style={{ width }} options={options} value={shown || null} onChange={(next: string | undefined) => change(next ?? "")} />;
   if (offered !== "") return <NameCell {...common} type={offered} choices={choices} />;
   return choices.length > 0 ? <ChoiceCell {...common} choices={choices} /> : <TextCell {...common} placeholder={hint} />;
+}
+
+interface GroupProps extends Omit<Props, "label" | "column"> {
+  readonly group: ColumnGroup;
+  readonly labelOf: (column: ListColumn) => string;
+}
+
+export function CellGroup({ group, labelOf, ...props }: GroupProps) {
+  return (
+    <fieldset className="rules-group">
+      <legend>{group.title}</legend>
+      {group.columns.map((column) => (
+        <div key={column.title}>
+          <div className="rules-title">{column.title}</div>
+          <Cell {...props} label={labelOf(column)} column={column} />
+        </div>
+      ))}
+    </fieldset>
+  );
 }

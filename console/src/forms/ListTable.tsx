@@ -7,7 +7,7 @@ import { Fragment, useState } from "react";
 import type { Document } from "../model/document";
 import { elementsOf, listFaults, type ListSpec, valueOf } from "./columns";
 import { FaultsBelow } from "./FaultsBelow";
-import { Cell } from "./ListCell";
+import { Cell, CellGroup } from "./ListCell";
 import type { EditorProps } from "./PropertyEditor";
 
 interface Props extends Omit<EditorProps, "field"> {
@@ -97,24 +97,8 @@ function Below({ spec, element, number, disabled, onChange }: BelowProps) {
         {more.length > 0 && <Button size="small" type="link" aria-expanded={groups.length > 0} aria-label={`${word} of ${spec.element} ${number}`} onClick={() => setIsOpen(!isOpen)}>{word}</Button>}
         {groups.length === 0 && <span className="form-note">{said.map((column) => `${column.title.toLowerCase()} ${column.show(element)}`).join(" · ")}</span>}
         {unshown.length > 0 && <span className="form-note"> In “All members”: {unshown.join(", ")}</span>}
-        {groups.map((group) => (
-          <fieldset key={group.title} className="rules-group">
-            <legend>{group.title}</legend>
-            {group.columns.map((column) => (
-              <div key={column.title}>
-                <div className="rules-title">{column.title}</div>
-                <Cell label={`${column.title} of ${spec.element} ${number}`} column={column} element={element} disabled={disabled} onChange={onChange} />
-              </div>
-            ))}
-          </fieldset>
-        ))}
+        {groups.map((group) => <CellGroup key={group.title} group={group} element={element} labelOf={(column) => `${column.title} of ${spec.element} ${number}`} disabled={disabled} onChange={onChange} />)}
       </td>
     </tr>
   );
 }
-
-/** Faults that the table alone knows of, where its cells are not seen. */
-export function TableFaults({ spec, value, path }: Pick<Props, "spec" | "value" | "path">) {
-  return <FaultsBelow path={path} faults={listFaults(spec, value, path)} />;
-}
-

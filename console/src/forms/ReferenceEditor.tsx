@@ -3,7 +3,7 @@
 import { DeleteOutlined, PlusOutlined } from "@ant-design/icons";
 import { Button } from "antd";
 
-import { typeTitle, fieldTitle, type Field, type Reference } from "../model/catalog";
+import { midSentence, typeTitle, fieldTitle, type Field, type Reference } from "../model/catalog";
 import type { Faults } from "../model/check";
 import { type Document, isDocument, isList, type Json, pointer, textsOf } from "../model/document";
 import { FieldEditor } from "./FieldEditor";
@@ -37,7 +37,7 @@ export function ReferenceEditor({ name, reference, value, faults, onChange, disa
         </div>
       ))}
       <Button size="small" icon={<PlusOutlined />} disabled={disabled} onClick={() => onChange([...items, {}])}>
-        Add {typeTitle(reference.target).toLowerCase()}
+        Add {midSentence(typeTitle(reference.target))}
       </Button>
     </Row>
   );

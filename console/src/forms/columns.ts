@@ -124,7 +124,7 @@ export function either(title: string, way: string, width: number, [no, yes]: rea
   return {
     title, width, choices: [no, yes], isClosed: true,
     show: (each) => (at(each, names) === true ? yes : no),
-    put: (each, given) => withAt(each, names, given === yes ? true : undefined),
+    put: (each, given) => withAt(each, names, given === yes),
     ...rest,
   };
 }
@@ -168,4 +168,20 @@ export function listFaults(spec: ListSpec, value: Json | undefined, path: Path):
   return new Map(elementsOf(spec, value).flatMap((element, index) => columnsOf(spec)
     .map((column): [string, string] => [pointer([...base, index, column.title]), column.fault?.(column.show(element), element) ?? ""])
     .filter(([, fault]) => fault !== "")));
+}
+
+/** A structure as groups of cells. */
+export interface StructSpec {
+  readonly title: string;
+  readonly groups: readonly ColumnGroup[];
+  /** What a structure says that no cell shows. */
+  readonly beside?: (held: Document) => readonly string[];
+}
+
+/** What is wrong with a structure that is there, by the pointer of its member and the cell. */
+export function structFaults(spec: StructSpec, value: Json | undefined, path: Path): Faults {
+  const columns = isDocument(value) ? spec.groups.flatMap((group) => group.columns) : [];
+  return new Map(columns
+    .map((column): [string, string] => [pointer([...path, column.title]), column.fault?.(column.show(value as Document), value as Document) ?? ""])
+    .filter(([, fault]) => fault !== ""));
 }

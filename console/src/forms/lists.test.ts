@@ -7,7 +7,9 @@ import type { Catalog } from "../model/catalog";
 import { checkObject } from "../model/check";
 import type { Document } from "../model/document";
 import { columnsOf, elementsOf, listFaults, valueOf, withAt } from "./columns";
-import { LISTS, rolesOf, rolesText, tableFaults } from "./lists";
+import { LISTS, rolesOf, rolesText } from "./lists";
+import { madeFaults } from "./made";
+import { STRUCTS } from "./structs";
 import { communitiesFault, extendedFault, matchesOf, matchesText } from "./routing";
 
 const catalog = model as unknown as Catalog;
@@ -107,8 +109,8 @@ test("policies stand in their order, and are numbered by it when that changes", 
 
 test("a list that nobody changed keeps nobody from saving the rest", () => {
   const wrong = { routes: { route: [{ prefix: "everything" }] } };
-  expect(tableFaults("route-table", wrong, { ...wrong, display_name: "x" }).size).toBe(0);
-  expect(tableFaults("route-table", {}, wrong).size).toBeGreaterThan(0);
+  expect(madeFaults("route-table", wrong, { ...wrong, display_name: "x" }).size).toBe(0);
+  expect(madeFaults("route-table", {}, wrong).size).toBeGreaterThan(0);
 });
 
 test("what only the form of all members has is told", () => {
@@ -137,4 +139,29 @@ test("a changed cell leaves what the table does not show", () => {
 test("prefixes and roles are read as they are written", () => {
   expect(matchesText(matchesOf("10.0.0.0/8 longer, fd00::/8"))).toBe("10.0.0.0/8 longer, fd00::/8");
   expect(rolesText(rolesOf("a CR, * R"))).toBe("a CR, * R");
+});
+
+const CELLS: Readonly<Record<string, readonly string[]>> = {
+  "virtual-DNS virtual_DNS_data": ["example.net", "d:upstream", "fixed", "300", "60", "yes", "yes", "no", "dashed-ip"],
+  "bgp-router bgp_router_parameters": ["64512", "192.0.2.1", "179", "192.0.2.1", "other", "router", "inet-vpn, e-vpn", "90", "64513", "1", "no"],
+};
+
+test.each(Object.entries(STRUCTS))("%s: what is typed is shown again, and is right by the model", (name, spec) => {
+  const [type = "", member = ""] = name.split(" ");
+  const columns = spec.groups.flatMap((group) => group.columns);
+  const texts = CELLS[name] ?? [];
+  const held = columns.reduce<Document>((each, column, index) => column.put(each, texts[index] ?? ""), {});
+  expect(columns.map((column) => column.show(held))).toEqual(texts);
+  expect([...checkObject(catalog, type, { [member]: held })]).toEqual([]);
+  expect([...madeFaults(type, {}, { [member]: held })]).toEqual([]);
+  expect(member in (catalog.objects[type]?.properties ?? {})).toBe(true);
+});
+
+test.each([
+  ["virtual-DNS", { virtual_DNS_data: { domain_name: "no zone" } }],
+  ["virtual-DNS", { virtual_DNS_data: { domain_name: "example.net", next_virtual_DNS: "upstream" } }],
+  ["bgp-router", { bgp_router_parameters: { autonomous_system: 0 } }],
+  ["bgp-router", { bgp_router_parameters: { autonomous_system: 1, address: "router1" } }],
+])("%s: %j is refused", (type, object) => {
+  expect(madeFaults(type, {}, object).size).toBe(1);
 });

@@ -1,11 +1,10 @@
 /** Members that are edited as tables, by type and member. Pure. */
 
-import { listFaults, type ListColumn, type ListSpec, number, prefix, split, text } from "./columns";
+import { type ListColumn, type ListSpec, number, prefix, split, text } from "./columns";
 import { DHCP_OPTIONS, FAT_FLOWS, HOST_ROUTES, PAIRS } from "./ports";
 import { AGGREGATES, INTERFACE_ROUTES, NETWORK_POLICIES, ROUTES, ROUTING_POLICIES, SERVICE_POLICIES, SIDES, TERMS } from "./routing";
 import { serviceOf, serviceText, USUAL_SERVICES } from "./services";
-import type { Faults } from "../model/check";
-import { type Document, equal, isDocument, isList, type Json } from "../model/document";
+import { type Document, isDocument, isList, type Json } from "../model/document";
 
 /** `member CRUD, reader R` */
 export function rolesText(perms: Json | undefined): string {
@@ -81,11 +80,3 @@ export const LISTS: Readonly<Record<string, ListSpec>> = {
   "qos-config vlan_priority_entries": marks("By 802.1p priority", "802.1p"),
   "qos-config mpls_exp_entries": marks("By MPLS traffic class", "traffic class"),
 };
-
-/** What is wrong with the lists of an object that changed: the server takes any text in some of their members. */
-export function tableFaults(type: string, before: Document, after: Document): Faults {
-  return new Map(Object.keys(after).flatMap((name) => {
-    const spec = LISTS[`${type} ${name}`];
-    return spec === undefined || equal(before[name], after[name]) ? [] : [...listFaults(spec, after[name], [name])];
-  }));
-}

@@ -83,12 +83,18 @@ export function fieldTitle(name: string, typeName = ""): string {
 const CAPITALS: ReadonlySet<string> = new Set([
   "ip", "ipam", "mac", "dns", "dhcp", "bgp", "bgpaas", "qos", "mtu", "vxlan", "vlan", "uuid", "id", "tcp", "udp", "vn",
   "acl", "as", "asn", "vpg", "vpn", "l2", "l3", "ttl", "url", "snmp", "evpn", "mpls", "ecmp", "slo", "api", "vrf", "pbb", "rpf", "fc",
-  "igmp", "mld", "dscp", "lacp", "arp", "sla", "nat", "pat", "e2", "bms", "db", "crud", "rbac", "vip", "ha", "lb", "cpu",
+  "igmp", "mld", "dscp", "lacp", "arp", "sla", "nat", "pat", "e2", "bms", "db", "crud", "rbac", "vip", "ha", "lb", "cpu", "bgpvpn",
 ]);
 
 function sentence(words: readonly string[]): string {
   const text = words.map((word) => (CAPITALS.has(word.toLowerCase()) ? word.toUpperCase() : word)).join(" ");
   return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** A title within a sentence: `Network IPAM` -> `network IPAM`, `DNS record` stays. */
+export function midSentence(title: string): string {
+  const [first = ""] = title.split(" ");
+  return first === first.toUpperCase() ? title : `${title.charAt(0).toLowerCase()}${title.slice(1)}`;
 }
 
 export function canWrite(operations: string | undefined, isNew: boolean): boolean {

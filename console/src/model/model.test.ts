@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import text from "../generated/model.json";
-import { type Catalog, fieldTitle, typeTitle, typesByFamily } from "./catalog";
+import { type Catalog, fieldTitle, midSentence, typeTitle, typesByFamily } from "./catalog";
 import { checkObject, nameFault } from "./check";
 import { mergePatch, pruned } from "./document";
 
@@ -58,6 +58,7 @@ test("what says nothing is not sent; false and 0 say something", () => {
 test("names of types and fields read as words", () => {
   expect(typeTitle("virtual-machine-interface")).toBe("Virtual machine interface");
   expect(typeTitle("network-ipam")).toBe("Network IPAM");
+  expect(["network-ipam", "qos-config"].map((each) => midSentence(typeTitle(each)))).toEqual(["network IPAM", "QOS config"]);
   expect(fieldTitle("virtual_network_refs")).toBe("Virtual network");
   expect(fieldTitle("virtual_network_network_id", "virtual-network")).toBe("Network ID");
 });

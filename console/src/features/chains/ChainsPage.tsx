@@ -102,7 +102,7 @@ function Designer({ start, objects, project, onClose }: DesignerProps) {
   };
   const addNew = (wanted: Wanted) => {
     const name = [...project, wanted.name].join(":");
-    const copies = Array.from({ length: wanted.copies }, (_, number) => ({ name: `${wanted.name}-${number + 1}`, uuid: "", sides: ["left", "right"], isStandby: wanted.hasStandby && number > 0 }));
+    const copies = Array.from({ length: wanted.copies }, (_, number) => ({ name: `${wanted.name}-${number + 1}`, uuid: "", sides: ["left", "right"], isStandby: wanted.hasStandby && number > 0, groups: wanted.groups }));
     const service = { name, uuid: "", mode: wanted.mode, copies, checks: wanted.check === "" ? [] : [shortName(wanted.check)] };
     setAdded([...added, { service, operationsOf: (at) => serviceOperations(wanted, objects, where(at)) }]);
     change({ ...chain, services: [...chain.services, name] });
@@ -111,8 +111,10 @@ function Designer({ start, objects, project, onClose }: DesignerProps) {
   const addCopy = (service: Service) => {
     const number = service.copies.length + 1;
     const isStandby = service.copies.some((copy) => copy.isStandby);
-    const copy = { name: `${shortName(service.name)}-${number}`, uuid: "", sides: ["left", "right"], isStandby };
-    setAdded([...added, { service: { ...service, copies: [...service.copies, copy] }, operationsOf: (at) => copyOperations(service.name.split(":"), number, isStandby, objects, where(at)) }]);
+    // As the others have them: a copy lets in what they let in.
+    const groups = [...new Set(service.copies.flatMap((each) => each.groups))];
+    const copy = { name: `${shortName(service.name)}-${number}`, uuid: "", sides: ["left", "right"], isStandby, groups };
+    setAdded([...added, { service: { ...service, copies: [...service.copies, copy] }, operationsOf: (at) => copyOperations(service.name.split(":"), { number, isStandby, groups }, objects, where(at)) }]);
   };
   const networks = objects.networks.map((each) => each.fq_name.join(":"));
   const free = [...services.keys()].filter((name) => !chain.services.includes(name));
@@ -152,7 +154,7 @@ function Designer({ start, objects, project, onClose }: DesignerProps) {
       {faults.map((fault) => <div key={fault} className="form-fault" role="alert">{fault}</div>)}
       {warnings.map((warning) => <div key={warning} className="form-note">{warning}</div>)}
       {told !== "" && <Alert type="error" showIcon role="alert" title={told} />}
-      {isAdding && <NewService checks={objects.checks.map((each) => each.fq_name.join(":"))} taken={[...services.keys()].map(shortName)} onAdd={addNew} onClose={() => setIsAdding(false)} />}
+      {isAdding && <NewService groups={objects.groups.map((each) => each.fq_name.join(":"))} checks={objects.checks.map((each) => each.fq_name.join(":"))} taken={[...services.keys()].map(shortName)} onAdd={addNew} onClose={() => setIsAdding(false)} />}
     </section>
   );
 }

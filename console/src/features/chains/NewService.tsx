@@ -8,6 +8,7 @@ import { MODES, shortName, type Wanted } from "./chain";
 
 interface Props {
   readonly checks: readonly string[];
+  readonly groups: readonly string[];
   readonly taken: readonly string[];
   readonly onAdd: (wanted: Wanted) => void;
   readonly onClose: () => void;
@@ -20,8 +21,8 @@ const MEANS: Readonly<Record<string, string>> = {
 };
 const COPIES_MAX = 16;
 
-export function NewService({ checks, taken, onAdd, onClose }: Props) {
-  const [wanted, setWanted] = useState<Wanted>({ name: "", mode: "in-network", copies: 1, hasStandby: false, check: "" });
+export function NewService({ checks, groups, taken, onAdd, onClose }: Props) {
+  const [wanted, setWanted] = useState<Wanted>({ name: "", mode: "in-network", copies: 1, hasStandby: false, check: "", groups: [] });
   const set = (part: Partial<Wanted>) => setWanted({ ...wanted, ...part });
   const fault = nameFault(wanted.name) || (taken.includes(wanted.name) ? "there is a service of this name" : "");
   return (
@@ -54,6 +55,13 @@ export function NewService({ checks, taken, onAdd, onClose }: Props) {
       <div className="form-row">
         <label htmlFor="service-check">Health check</label>
         <Select id="service-check" allowClear value={wanted.check || null} placeholder="none" style={{ width: "100%" }} notFoundContent="The project has no health checks" options={checks.map((name) => ({ value: name, label: shortName(name) }))} onChange={(next: string | undefined) => set({ check: next ?? "" })} />
+      </div>
+      <div className="form-row">
+        <label htmlFor="service-groups">Security groups</label>
+        <div>
+          <Select id="service-groups" mode="multiple" value={[...wanted.groups]} placeholder="none: nothing is filtered" style={{ width: "100%" }} optionFilterProp="label" notFoundContent="The project has no security groups" options={groups.map((name) => ({ value: name, label: shortName(name) }))} onChange={(next: string[]) => set({ groups: next })} />
+          <div className="form-note">Of the ports of all copies: their rules hold for what passes the service, too.</div>
+        </div>
       </div>
     </Modal>
   );

@@ -2,7 +2,7 @@
 
 import { ifUnchanged, type Operation } from "../../api/client";
 import { addressesText, portsOf, portsText, rulesOf } from "../../forms/rules";
-import { type ConfigObject, type Document, equal, isDocument, isList, type Json, lastName, textsOf } from "../../model/document";
+import { type ConfigObject, type Document, equal, isDocument, isList, lastName, namesOf, textsOf } from "../../model/document";
 
 export const MODES = ["in-network", "in-network-nat", "transparent"] as const;
 export const SERVICES_MAX = 16;
@@ -14,6 +14,8 @@ export interface Copy {
   /** Sides that have a port. */
   readonly sides: readonly string[];
   readonly isStandby: boolean;
+  /** Security groups of its ports. */
+  readonly groups: readonly string[];
 }
 
 export interface Service {
@@ -48,10 +50,7 @@ export interface Objects {
   readonly checks: readonly ConfigObject[];
   readonly policies: readonly ConfigObject[];
   readonly networks: readonly ConfigObject[];
-}
-
-function namesOf(references: Json | undefined): string[] {
-  return (isList(references) ? references.filter(isDocument) : []).map((each) => textsOf(each["to"]).join(":"));
+  readonly groups: readonly ConfigObject[];
 }
 
 export function servicesOf(objects: Objects): Service[] {
@@ -74,6 +73,7 @@ function copyOf(tuple: ConfigObject, ports: readonly ConfigObject[]): Copy {
     uuid: tuple.uuid,
     sides: properties.map((each) => String(each["service_interface_type"] ?? "")),
     isStandby: preferences.some((each) => each === STANDBY_PREFERENCE),
+    groups: [...new Set(own.flatMap((each) => namesOf(each["security_group_refs"])))],
   };
 }
 
@@ -214,6 +214,8 @@ export interface Wanted {
   readonly hasStandby: boolean;
   /** Full name of a health check, or empty. */
   readonly check: string;
+  /** Full names of security groups that its ports get. */
+  readonly groups: readonly string[];
 }
 
 /** The families that a network's own subnets have. */
@@ -267,7 +269,7 @@ export function serviceOperations(wanted: Wanted, objects: Objects, where: Where
         service_template_refs: [{ to: template }],
       },
     },
-    ...Array.from({ length: wanted.copies }, (_, number) => copyOperations(instance, number + 1, wanted.hasStandby && number > 0, objects, where)).flat(),
+    ...Array.from({ length: wanted.copies }, (_, number) => copyOperations(instance, { number: number + 1, isStandby: wanted.hasStandby && number > 0, groups: wanted.groups }, objects, where)).flat(),
     ...(check === undefined ? [] : [{
       op: "patch" as const, type: "service-health-check", uuid: check.uuid,
       object: { service_instance_refs: [...held, { to: instance, attr: { interface_type: "left" } }] }, ...ifUnchanged(check),
@@ -275,8 +277,14 @@ export function serviceOperations(wanted: Wanted, objects: Objects, where: Where
   ];
 }
 
+interface NewCopy {
+  readonly number: number;
+  readonly isStandby: boolean;
+  readonly groups: readonly string[];
+}
+
 /** One more copy of a service. */
-export function copyOperations(instance: readonly string[], number: number, isStandby: boolean, objects: Objects, where: Where): Operation[] {
+export function copyOperations(instance: readonly string[], { number, isStandby, groups }: NewCopy, objects: Objects, where: Where): Operation[] {
   const { project, newUuid } = where;
   const name = `${lastName(instance)}-${number}`;
   const machine = newUuid();
@@ -291,6 +299,7 @@ export function copyOperations(instance: readonly string[], number: number, isSt
       const object = {
         fq_name: port, parent_type: "project", virtual_machine_interface_properties: properties,
         virtual_network_refs: [{ to: network.split(":") }], virtual_machine_refs: [{ to: [machine] }], port_tuple_refs: [{ to: tuple }],
+        ...(groups.length === 0 ? {} : { security_group_refs: groups.map((each) => ({ to: each.split(":") })) }),
       };
       const addresses = familiesOf(objects.networks.find((each) => each.fq_name.join(":") === network)).map((family): Operation => {
         const address = { fq_name: [`${lastName(project)}-${name}-${side}-${family}`], instance_ip_family: family, virtual_network_refs: [{ to: network.split(":") }], virtual_machine_interface_refs: [{ to: port }] };

@@ -27,10 +27,11 @@ const OBJECTS: Objects = {
   tuples: [object(["fw", "one"]), object(["fw", "two"])],
   ports: [
     object(["l"], { port_tuple_refs: [{ to: [...P, "fw", "one"] }], virtual_machine_interface_properties: { service_interface_type: "left" } }),
-    object(["r"], { port_tuple_refs: [{ to: [...P, "fw", "one"] }], virtual_machine_interface_properties: { service_interface_type: "right" } }),
+    object(["r"], { security_group_refs: [{ to: [...P, "passing"] }], port_tuple_refs: [{ to: [...P, "fw", "one"] }], virtual_machine_interface_properties: { service_interface_type: "right" } }),
     object(["r2"], { port_tuple_refs: [{ to: [...P, "fw", "two"] }], virtual_machine_interface_properties: { service_interface_type: "right", local_preference: 100 } }),
   ],
   checks: [object(["ping"])],
+  groups: [object(["passing"])],
   policies: [],
   networks: [
     object(["left"], { network_ipam_refs: [{ to: [...P, "i"], attr: { ipam_subnets: [subnet("10.1.0.0", 24), subnet("fd00::", 64)] } }] }),
@@ -43,7 +44,7 @@ const byName = (services: readonly Service[]) => new Map(services.map((each) => 
 test("a service's copies are known with their sides and who stands by", () => {
   const [service] = servicesOf(OBJECTS);
   expect(service?.mode).toBe("in-network-nat");
-  expect(service?.copies.map((copy) => [copy.name, copy.sides, copy.isStandby])).toEqual([["one", ["left", "right"], false], ["two", ["right"], true]]);
+  expect(service?.copies.map((copy) => [copy.name, copy.sides, copy.isStandby, copy.groups])).toEqual([["one", ["left", "right"], false, ["d:p:passing"]], ["two", ["right"], true, []]]);
   expect(warningsOf(CHAIN, byName(servicesOf(OBJECTS)))).toEqual(["fw: copy two lacks its left port"]);
 });
 
@@ -102,11 +103,13 @@ test("services move to where they are dropped", () => {
 test("a new service comes with its copies, each with a machine, two ports and an address of each family", () => {
   let number = 0;
   const where = { project: P, left: "d:p:left", right: "d:p:right", newUuid: () => `u${(number += 1)}` };
-  const wanted = { name: "guard", mode: "in-network", copies: 2, hasStandby: true, check: "d:p:ping" };
+  const wanted = { name: "guard", mode: "in-network", copies: 2, hasStandby: true, check: "d:p:ping", groups: ["d:p:passing"] };
   const operations = serviceOperations(wanted, OBJECTS, where);
   const count = (type: string) => operations.filter((each) => each.type === type).length;
   expect(["service-template", "service-instance", "port-tuple", "virtual-machine", "virtual-machine-interface", "instance-ip", "service-health-check"].map(count)).toEqual([1, 1, 2, 2, 4, 6, 1]);
   for (const each of operations) expect([each.type, [...checkObject(catalog, each.type, each.object ?? {})]]).toEqual([each.type, []]);
   const preferences = operations.filter((each) => each.type === "virtual-machine-interface").map((each) => within(each, "object", "virtual_machine_interface_properties", "local_preference"));
   expect(preferences).toEqual([undefined, undefined, 100, 100]);
+  const groups = operations.filter((each) => each.type === "virtual-machine-interface").map((each) => within(each, "object", "security_group_refs"));
+  expect(groups).toEqual(Array.from({ length: 4 }, () => [{ to: [...P, "passing"] }]));
 });

@@ -17,16 +17,17 @@ export function useChains(project: readonly string[]) {
   return useQuery({
     queryKey: ["list", "network-policy", "chains", parent],
     queryFn: async ({ signal }): Promise<Objects> => {
-      const [instances, templates, tuples, ports, checks, policies, networks] = await Promise.all([
+      const [instances, templates, tuples, ports, checks, policies, networks, groups] = await Promise.all([
         all("service-instance", ["service_template_refs", "service_instance_properties"], signal, { parent }),
         all("service-template", ["service_template_properties"], signal),
         all("port-tuple", [], signal),
-        all("virtual-machine-interface", ["port_tuple_refs", "virtual_machine_interface_properties"], signal, { parent, filter: ["port_tuple_refs:exists"] }),
+        all("virtual-machine-interface", ["port_tuple_refs", "virtual_machine_interface_properties", "security_group_refs"], signal, { parent, filter: ["port_tuple_refs:exists"] }),
         all("service-health-check", ["service_instance_refs"], signal, { parent }),
         all("network-policy", ["network_policy_entries"], signal, { parent }),
         all("virtual-network", ["network_policy_refs", "network_ipam_refs"], signal, { parent }),
+        all("security-group", [], signal, { parent }),
       ]);
-      return { instances, templates, tuples, ports, checks, policies, networks };
+      return { instances, templates, tuples, ports, checks, policies, networks, groups };
     },
     enabled: project.length > 0,
     retry: false,

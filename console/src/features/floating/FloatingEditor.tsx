@@ -8,7 +8,7 @@ import { useConsole } from "../../app/context";
 import { LISTS } from "../../forms/lists";
 import { ListTable } from "../../forms/ListTable";
 import { useSaving } from "../../forms/useSaving";
-import { type ConfigObject, lastName } from "../../model/document";
+import { type ConfigObject, nameWithin } from "../../model/document";
 import { PlanPreview } from "../objects/PlanPreview";
 import { allocation, changeOf, DIRECTIONS, EMPTY, faultsOf, type Floating, floatingOf } from "./floating";
 import { type Objects, useOwnAddresses } from "./useFloating";
@@ -44,7 +44,7 @@ export function FloatingEditor({ object, objects, project, onClose }: Props) {
         <PlanPreview operations={operations} disabled={operations.length === 0} />
         <Button type="primary" loading={isBusy} disabled={operations.length === 0 || !right.allowed} onClick={() => void run(operations, "Saved")}>{object === null ? "Take it" : "Save"}</Button>
       </div>
-      <Members floating={floating} isNew={object === null} objects={objects} disabled={!right.allowed} onChange={(part) => { setFloating({ ...floating, ...part }); forget(); }} />
+      <Members floating={floating} project={project} isNew={object === null} objects={objects} disabled={!right.allowed} onChange={(part) => { setFloating({ ...floating, ...part }); forget(); }} />
       {faults.map((fault) => <div key={fault} className="form-fault" role="alert">{fault}</div>)}
       {told !== "" && <Alert type="error" showIcon role="alert" title={told} />}
     </section>
@@ -53,16 +53,17 @@ export function FloatingEditor({ object, objects, project, onClose }: Props) {
 
 interface MembersProps {
   readonly floating: Floating;
+  readonly project: readonly string[];
   readonly isNew: boolean;
   readonly objects: Objects;
   readonly disabled: boolean;
   readonly onChange: (part: Partial<Floating>) => void;
 }
 
-function Members({ floating, isNew, objects, disabled, onChange }: MembersProps) {
-  const own = useOwnAddresses(floating.port).data ?? [];
+function Members({ floating, project, isNew, objects, disabled, onChange }: MembersProps) {
+  const own = useOwnAddresses(floating.ports.length === 1 ? (floating.ports[0] ?? "") : "").data ?? [];
   const pools = objects.pools.items.map((each) => ({ value: each.fq_name.join(":"), label: each.fq_name.slice(1).join(" › ") }));
-  const ports = [...new Set([...objects.ports.items.map((each) => each.fq_name.join(":")), ...(floating.port === "" ? [] : [floating.port])])];
+  const ports = [...new Set([...objects.ports.items.map((each) => each.fq_name.join(":")), ...floating.ports])];
   return (
     <>
       {isNew && (
@@ -71,8 +72,14 @@ function Members({ floating, isNew, objects, disabled, onChange }: MembersProps)
           <div className="form-row"><label htmlFor="floating-address">Address</label><Input id="floating-address" className="mono" value={floating.address} placeholder="any that is free" onChange={(event) => onChange({ address: event.target.value })} /></div>
         </>
       )}
-      <div className="form-row"><label htmlFor="floating-port">Port</label><Select id="floating-port" allowClear disabled={disabled} showSearch={{ optionFilterProp: "label" }} style={{ width: "100%" }} value={floating.port || null} placeholder="none yet" options={ports.map((value) => ({ value, label: lastName(value.split(":")) }))} notFoundContent="The project has no ports" onChange={(port: string | undefined) => onChange({ port: port ?? "", fixed: "" })} /></div>
-      {(own.length > 1 || floating.fixed !== "") && (
+      <div className="form-row">
+        <label htmlFor="floating-port">Ports</label>
+        <div>
+          <Select id="floating-port" mode="multiple" disabled={disabled} optionFilterProp="label" style={{ width: "100%" }} value={[...floating.ports]} placeholder="none yet" options={ports.map((value) => ({ value, label: nameWithin(value, project) }))} notFoundContent="The project has no ports" onChange={(next: string[]) => onChange({ ports: next, fixed: "" })} />
+          {floating.ports.length > 1 && <div className="form-note">Connections from outside are shared out among them; each goes out by the address too.</div>}
+        </div>
+      </div>
+      {floating.ports.length === 1 && (own.length > 1 || floating.fixed !== "") && (
         <div className="form-row"><label htmlFor="floating-fixed">Address of the port</label><Select id="floating-fixed" allowClear disabled={disabled} style={{ width: "100%" }} value={floating.fixed || null} placeholder="the first one" options={[...new Set([...own, ...(floating.fixed === "" ? [] : [floating.fixed])])].map((value) => ({ value, label: value }))} onChange={(fixed: string | undefined) => onChange({ fixed: fixed ?? "" })} /></div>
       )}
       <div className="form-row"><span id="floating-direction">Translated</span><Segmented aria-labelledby="floating-direction" disabled={disabled} options={DIRECTIONS.map((value) => ({ value, label: value === "both" ? "both ways" : value === "ingress" ? "in only" : "out only" }))} value={floating.direction} onChange={(direction) => onChange({ direction })} /></div>

@@ -52,7 +52,7 @@ function Addresses({ objects, project }: { readonly objects: Objects; readonly p
         columns={[
           { title: "Address", key: "address", render: (_, each) => <Link className="mono" to={`/o/floating-ip/${each.uuid}`}>{floatingOf(each).address}</Link> },
           { title: "Of", key: "pool", render: (_, each) => each.fq_name.slice(-3, -1).join(" › ") },
-          { title: "Port", key: "port", render: (_, each) => [namesOf(each["virtual_machine_interface_refs"]).map((name) => lastName(name.split(":"))).join(", ") || "none", floatingOf(each).fixed].filter(Boolean).join(" at ") },
+          { title: "Leads to", key: "port", render: (_, each) => [namesOf(each["virtual_machine_interface_refs"]).map((name) => lastName(name.split(":"))).join(", ") || "none", floatingOf(each).fixed].filter(Boolean).join(" at ") },
           { title: "Ports that pass", key: "mapped", render: (_, each) => mappingsText(floatingOf(each)) },
           { title: "Translated", key: "direction", render: (_, each) => MEANS[floatingOf(each).direction] ?? floatingOf(each).direction },
           { title: "", key: "open", align: "right", render: (_, each) => <Button size="small" aria-label={`Open ${floatingOf(each).address}`} onClick={() => setChosen(each)}>Open</Button> },

@@ -18,7 +18,12 @@ test("an address is taken from a pool for a project, by the server's choice unle
 });
 
 test("an address that is let go of leads to no port, and to no address of one", () => {
-  expect(changeOf({ ...floatingOf(HELD), port: "" }, HELD)).toEqual([{ op: "patch", type: "floating-ip", uuid: "f", if_match: "3", object: { virtual_machine_interface_refs: null, floating_ip_fixed_ip_address: null } }]);
+  expect(changeOf({ ...floatingOf(HELD), ports: [] }, HELD)).toEqual([{ op: "patch", type: "floating-ip", uuid: "f", if_match: "3", object: { virtual_machine_interface_refs: null, floating_ip_fixed_ip_address: null } }]);
+});
+
+test("several ports share an address, each by its first one", () => {
+  const shared = { ...floatingOf(HELD), ports: ["d:p:web", "d:p:web-2"] };
+  expect(changeOf(shared, HELD)).toEqual([{ op: "patch", type: "floating-ip", uuid: "f", if_match: "3", object: { virtual_machine_interface_refs: [{ to: ["d", "p", "web"] }, { to: ["d", "p", "web-2"] }], floating_ip_fixed_ip_address: null } }]);
 });
 
 test("nothing changes where nothing was changed", () => {

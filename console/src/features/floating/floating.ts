@@ -9,8 +9,9 @@ export const DIRECTIONS = ["both", "ingress", "egress"] as const;
 export interface Floating {
   readonly pool: string;
   readonly address: string;
-  readonly port: string;
-  /** Which of the port's own addresses it stands for; empty: the port's first one. */
+  /** Several share what comes in. */
+  readonly ports: readonly string[];
+  /** Which of a single port's own addresses it stands for; empty: each port's first one. */
   readonly fixed: string;
   readonly direction: string;
   readonly isMapped: boolean;
@@ -18,12 +19,12 @@ export interface Floating {
   readonly mappings: Json | undefined;
 }
 
-export const EMPTY: Floating = { pool: "", address: "", port: "", fixed: "", direction: "both", isMapped: false, mappings: undefined };
+export const EMPTY: Floating = { pool: "", address: "", ports: [], fixed: "", direction: "both", isMapped: false, mappings: undefined };
 
 export function floatingOf(object: ConfigObject): Floating {
   return {
     pool: object.fq_name.slice(0, -1).join(":"), address: String(object["floating_ip_address"] ?? ""),
-    port: namesOf(object["virtual_machine_interface_refs"])[0] ?? "", fixed: String(object["floating_ip_fixed_ip_address"] ?? ""),
+    ports: namesOf(object["virtual_machine_interface_refs"]), fixed: String(object["floating_ip_fixed_ip_address"] ?? ""),
     direction: String(object["floating_ip_traffic_direction"] ?? "both"), isMapped: object["floating_ip_port_mappings_enable"] === true,
     mappings: object["floating_ip_port_mappings"],
   };
@@ -52,10 +53,10 @@ export function faultsOf(floating: Floating): string[] {
   ];
 }
 
-function membersOf({ port, fixed, direction, isMapped, mappings }: Floating): Document {
+function membersOf({ ports, fixed, direction, isMapped, mappings }: Floating): Document {
   return {
-    virtual_machine_interface_refs: port === "" ? [] : [{ to: port.split(":") }],
-    floating_ip_fixed_ip_address: port === "" ? "" : fixed,
+    virtual_machine_interface_refs: ports.map((each) => ({ to: each.split(":") })),
+    floating_ip_fixed_ip_address: ports.length === 1 ? fixed : "",
     floating_ip_traffic_direction: direction, floating_ip_port_mappings_enable: isMapped, floating_ip_port_mappings: mappings,
   };
 }
@@ -73,7 +74,7 @@ export function allocation(floating: Floating, project: readonly string[], name:
   };
 }
 
-/** The change of one that there is; none where it stays as it was. An address with several ports keeps them unless another is chosen. */
+/** The change of one that there is; none where it stays as it was. */
 export function changeOf(floating: Floating, object: ConfigObject): Operation[] {
   const [before, after] = [membersOf(floatingOf(object)), membersOf(floating)];
   if (equal(before, after)) return [];

@@ -9,7 +9,7 @@ import { Link } from "react-router";
 import { list, type Operation, transact } from "../../api/client";
 import { isAdministrator } from "../../api/session";
 import { useConsole } from "../../app/context";
-import { typeTitle } from "../../model/catalog";
+import { midSentence, typeTitle } from "../../model/catalog";
 import { type ConfigObject, isDocument, isList, lastName } from "../../model/document";
 import { PlanPreview } from "../objects/PlanPreview";
 import { MACHINES, MARK, partsOf, TENANTS } from "./example";
@@ -112,5 +112,5 @@ function isMarked(project: ConfigObject): boolean {
 }
 
 function shown({ type, name = [], object = {} }: Operation): string {
-  return `${typeTitle(type).toLowerCase()} ${name.slice(1).join(":") || String(object["display_name"] ?? lastName(name))}`;
+  return `${midSentence(typeTitle(type))} ${name.slice(1).join(":") || String(object["display_name"] ?? lastName(name))}`;
 }

@@ -7,8 +7,8 @@ import { useNavigate, useParams, useSearchParams } from "react-router";
 
 import { call, type Found, read, Refused } from "../../api/client";
 import { useConsole } from "../../app/context";
-import { tableFaults } from "../../forms/lists";
-import { objectType, typeTitle } from "../../model/catalog";
+import { madeFaults } from "../../forms/made";
+import { midSentence, objectType, typeTitle } from "../../model/catalog";
 import { checkObject, type Faults, nameFault } from "../../model/check";
 import { type ConfigObject, type Document, lastName, mergePatch, pruned } from "../../model/document";
 import { DryRun } from "../monitor/DryRun";
@@ -54,7 +54,7 @@ function Editor({ type, found }: { readonly type: string; readonly found: Found 
   const [told, setTold] = useState<Refused | null>(null);
   const [tried, setTried] = useState(false);
   const [isBusy, setIsBusy] = useState(false);
-  const own = new Map([...checkObject(catalog, type, document), ...tableFaults(type, before, document)]);
+  const own = new Map([...checkObject(catalog, type, document), ...madeFaults(type, before, document)]);
   const faults = withTold(own, told);
   const wrongName = isNew ? nameFault(place.name) || parentFault(place, entry.parents) : "";
   const patch = pruned(isNew ? document : mergePatch(before, document)) as Document;
@@ -96,7 +96,7 @@ function Editor({ type, found }: { readonly type: string; readonly found: Found 
       }}
     >
       <div className="page-head">
-        <h1>{isNew ? `New ${typeTitle(type).toLowerCase()}` : lastName(found.object.fq_name)}</h1>
+        <h1>{isNew ? `New ${midSentence(typeTitle(type))}` : lastName(found.object.fq_name)}</h1>
         <span className="form-note">{isNew ? "" : typeTitle(type)}</span>
         <span className="spread" />
         <Button onClick={() => void navigate(-1)}>Cancel</Button>

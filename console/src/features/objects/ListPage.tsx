@@ -9,7 +9,7 @@ import { Refused } from "../../api/client";
 import { moment } from "../../api/moment";
 import { useRight } from "../../api/session";
 import { useConsole } from "../../app/context";
-import { objectType, typeTitle } from "../../model/catalog";
+import { midSentence, objectType, typeTitle } from "../../model/catalog";
 import { BulkActions } from "./BulkActions";
 import { columnsOf } from "./columns";
 import { ObjectGrid } from "./ObjectGrid";
@@ -127,7 +127,7 @@ interface NothingProps {
 function Nothing({ type, isFiltered, canCreate }: NothingProps) {
   const navigate = useNavigate();
   const lesson = isFiltered ? undefined : LESSONS[type];
-  const text = isFiltered ? "Nothing has this in its name." : `There is no ${typeTitle(type).toLowerCase()} yet.`;
+  const text = isFiltered ? "Nothing has this in its name." : `There is no ${midSentence(typeTitle(type))} yet.`;
   const page = lesson?.page;
   return (
     <Empty description={text} image={Empty.PRESENTED_IMAGE_SIMPLE}>

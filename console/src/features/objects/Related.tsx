@@ -7,7 +7,7 @@ import { Link, useNavigate } from "react-router";
 import { count, list } from "../../api/client";
 import { moment } from "../../api/moment";
 import { useConsole } from "../../app/context";
-import { type Catalog, fieldTitle, objectType, typeTitle } from "../../model/catalog";
+import { midSentence, type Catalog, fieldTitle, objectType, typeTitle } from "../../model/catalog";
 import { type ConfigObject, lastName } from "../../model/document";
 
 const SHOWN_COUNT = 50;
@@ -25,7 +25,7 @@ export function relationsOf(catalog: Catalog, type: string, uuid: string): Relat
   const children = [...new Set(Object.values(entry.children ?? {}))].map((child) => ({
     key: `child ${child}`,
     type: child,
-    title: `Below it: ${typeTitle(child).toLowerCase()}`,
+    title: `Below it: ${midSentence(typeTitle(child))}`,
     filter: `parent_uuid:eq:${uuid}`,
     isChild: true,
   }));
@@ -36,7 +36,7 @@ export function relationsOf(catalog: Catalog, type: string, uuid: string): Relat
       .map(([name]) => ({
         key: `${source} ${name}`,
         type: source,
-        title: `${typeTitle(source)} by ${fieldTitle(name).toLowerCase()}`,
+        title: `${typeTitle(source)} by ${midSentence(fieldTitle(name))}`,
         filter: `${name}:eq:${uuid}`,
         isChild: false,
       })),
@@ -72,7 +72,7 @@ export function Related({ type, object }: { readonly type: string; readonly obje
       <div style={{ display: "flex", gap: 8, flexWrap: "wrap", marginTop: 12 }}>
         {creatable.map((each) => (
           <Button key={each.key} size="small" onClick={() => void navigate(`/o/${each.type}/new?${parent}`)}>
-            New {typeTitle(each.type).toLowerCase()}
+            New {midSentence(typeTitle(each.type))}
           </Button>
         ))}
       </div>
