@@ -9,8 +9,8 @@
 
 #include "punt.h"
 
-/* True when a datagram, or the opening of a connection, is beyond the rate. What goes on in a connection
- * is held up by its ends. */
+/* True when a datagram, the opening of a connection, or a fragment of anything is beyond the rate: the
+ * host keeps fragments until they are whole. What goes on in a connection is held up by its ends. */
 VERIFIED_ONCE int service_rate_exceeded(struct __sk_buff *ctx, struct packet *p, __u32 family)
 {
 	struct link_service_key key = {};
@@ -18,7 +18,7 @@ VERIFIED_ONCE int service_rate_exceeded(struct __sk_buff *ctx, struct packet *p,
 	__u32 datagrams = ctx->gso_segs;
 	__u8 protocol;
 
-	if (!p || p->flags & PACKET_LATER_FRAGMENT)
+	if (!p)
 		return false;
 	if (family == FAMILY_V4) {
 		key.address[0] = p->key4.destination;
@@ -29,7 +29,8 @@ VERIFIED_ONCE int service_rate_exceeded(struct __sk_buff *ctx, struct packet *p,
 		key.port = p->key6.destination_port;
 		protocol = p->key6.protocol;
 	}
-	if (protocol == IP_PROTOCOL_TCP && !(p->flags & PACKET_OPENS))
+	if (protocol == IP_PROTOCOL_TCP &&
+	    !(p->flags & (PACKET_OPENS | PACKET_FIRST_FRAGMENT | PACKET_LATER_FRAGMENT)))
 		return false;
 	service = bpf_map_lookup_elem(&link_services, &key);
 	if (!service || !service->is_agents)

@@ -23,7 +23,7 @@ from conftest import (
     interface_row,
     route_row,
 )
-from test_floating6 import Seen, delivered, packet
+from test_floating6 import FRAGMENT, Seen, delivered, packet
 from test_neighbours import advertisement, solicitation
 
 from skytrail.agent.fabric import HOST_ADDRESS6, host_side_address6
@@ -204,3 +204,29 @@ def test_datagrams_of_one_segmented_frame_count_each(served: Box) -> None:
     passed, gained = passing(served, frame, 3 * segments_count, gso_size=20)
 
     assert 3 <= passed <= 3 + gained / segments_count + 1
+
+
+def fragment(piece: bytes, protocol: int, offset: int, *, more: bool) -> bytes:
+    header = struct.pack("!BBHI", protocol, 0, offset << 3 | more, 7)
+    raw = frames.ipv6(LINK_LOCAL, METADATA, FRAGMENT, header + piece)
+    return frames.ethernet(GATEWAY_MAC.packed, MAC.packed, 0x86DD, raw)
+
+
+@pytest.mark.parametrize("protocol", [frames.TCP, frames.UDP])
+def test_fragments_to_the_agent_count_each(served: Box, protocol: int) -> None:
+    """Those of an open connection, too, which nobody but a flooder sends."""
+    served.apply(replace(SERVICE, is_agents=True))
+    segment = frames.udp(4000, PORT, bytes(24))
+    if protocol == frames.TCP:
+        ask(served)
+        segment = frames.tcp(4000, PORT) + bytes(28)
+    cut = len(segment) // 16 * 8
+    first = fragment(segment[:cut], protocol, 0, more=True)
+    later = fragment(segment[cut:], protocol, cut // 8, more=False)
+    assert passing(served, first, 256)[0] == 100
+
+    for frame in (first, later):
+        passed, gained = passing(served, frame, 10)
+
+        assert 10 <= passed <= 10 + gained
+        assert passed < 100

@@ -351,6 +351,50 @@ def test_silent_exchanges_end(monkeypatch):
     assert asyncio.run(run()).startswith(b"y from ")
 
 
+def test_bursts_of_many_workloads_have_room_at_once():
+    burst_count = 16 * 256
+
+    async def run():
+        async with echo() as at, relaying() as bench:
+            bench.servers = [at]
+            with bench.mouth() as mouth:
+                await asked(mouth, b"x")
+                for _ in range(burst_count):
+                    mouth.send(b"x")
+                await until(lambda: bench.statistics["datagrams_out"] == burst_count + 1)
+            return bench.statistics["datagrams_lost_full"]
+
+    assert asyncio.run(run()) == 0
+
+
+def test_datagrams_without_room_are_counted(monkeypatch):
+    monkeypatch.setattr(service_relay, "MOUTH_BYTES", 2**16)
+    burst_count = 500
+
+    async def run():
+        async with echo() as at, relaying() as bench:
+            bench.servers = [at]
+            statistics = bench.statistics
+            with bench.mouth() as mouth:
+                # Nobody reads meanwhile: this is the relay's loop.
+                for _ in range(burst_count):
+                    mouth.send(b"x")
+                sent_count = burst_count
+                # The kernel tells of what was lost with what comes next and has room.
+                while not statistics["datagrams_lost_full"]:
+                    await asyncio.sleep(0.01)
+                    mouth.send(b"x")
+                    sent_count += 1
+            await until(
+                lambda: (
+                    statistics["datagrams_out"] + statistics["datagrams_lost_full"] == sent_count
+                )
+            )
+            return statistics
+
+    assert asyncio.run(run())["datagrams_lost_full"] > burst_count // 2
+
+
 def test_datagrams_nobody_takes_are_counted_and_the_next_server_is_tried():
     async def run():
         async with echo() as at, relaying() as bench:

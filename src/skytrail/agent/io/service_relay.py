@@ -38,6 +38,12 @@ _BACKLOG = 64
 _CHUNK_BYTES = 16384
 """What one connection is served before it is everybody else's turn in the event loop."""
 _DATAGRAM_BYTES = 65536
+MOUTH_BYTES = 8 * 2**20
+"""What waits of all workloads' datagrams to one service, as the kernel counts: a small datagram for about
+2 KiB. Bursts of 16 interfaces, as the datapath lets them through."""
+_RCVBUFFORCE, _RXQ_OVFL = 33, 40
+"""SO_RCVBUFFORCE and SO_RXQ_OVFL of <asm-generic/socket.h>: a buffer beyond net.core.rmem_max, for it is
+everybody's; and be told how many datagrams had no room, with the next one that has."""
 
 Servers = tuple[tuple[str, int], ...]
 Client = tuple[str, int]
@@ -58,6 +64,8 @@ class _Mouth:
     place: LinkServicePlace
     listener: socket.socket
     exchanges: OrderedDict[Client, _Exchange]
+    lost_count: int = 0
+    """Datagrams for which the listener had no room, as the kernel counts: modulo 2**32."""
 
 
 class ServiceRelay:
@@ -195,10 +203,15 @@ class ServiceRelay:
     def _asked(self, mouth: _Mouth) -> None:
         """Pass one datagram of a workload on."""
         try:
-            data, peer = mouth.listener.recvfrom(_DATAGRAM_BYTES)
+            data, told, _, peer = mouth.listener.recvmsg(_DATAGRAM_BYTES, socket.CMSG_SPACE(4))
         except OSError:
             # An ICMP error about an answer: the workload has left.
             return
+        for level, kind, value in told:
+            if (level, kind) == (socket.SOL_SOCKET, _RXQ_OVFL):
+                (lost_count,) = struct.unpack("=I", value)
+                self.statistics["datagrams_lost_full"] += (lost_count - mouth.lost_count) % 2**32
+                mouth.lost_count = lost_count
         client: Client = (str(peer[0]), int(peer[1]))
         exchange = mouth.exchanges.get(client) or self._opened(mouth, client)
         if exchange is None:
@@ -335,6 +348,9 @@ def _bound(ifname: str, own: IpAddress) -> tuple[socket.socket, socket.socket]:
                     raise
                 continue
             made[0].listen(_BACKLOG)
+            # The kernel doubles it.
+            made[1].setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, MOUTH_BYTES // 2)
+            made[1].setsockopt(socket.SOL_SOCKET, _RXQ_OVFL, 1)
             stack.pop_all()
             return made[0], made[1]
 
