@@ -17,14 +17,20 @@ const browser = await chromium.launch({
   executablePath: BROWSER,
   args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
 });
-const context = await browser.newContext({
-  viewport: { width: 1280, height: 800 },
-  ignoreHTTPSErrors: true,
-  bypassCSP: false,
-  colorScheme: process.env.SCHEME ?? "light",
-  reducedMotion: "reduce",
-});
-context.setDefaultTimeout(WAIT_MS);
+/** As another browser would be: nothing is shared with the page of the journeys. */
+export async function newContext() {
+  const made = await browser.newContext({
+    viewport: { width: 1280, height: 800 },
+    ignoreHTTPSErrors: true,
+    bypassCSP: false,
+    colorScheme: process.env.SCHEME ?? "light",
+    reducedMotion: "reduce",
+  });
+  made.setDefaultTimeout(WAIT_MS);
+  return made;
+}
+
+const context = await newContext();
 export const page = await context.newPage();
 
 export const errors = [];

@@ -8,6 +8,7 @@ import { readFile } from "node:fs/promises";
 import { countingWhatThereIs, decidingByTags, drawingAServiceChain, fillingTables, learningFromAnEmptyList, lettingUsersIn, namingInDns, peeringRouters, planningAndReverting } from "./editors.mjs";
 import { api, axe, check, choose, errors, expecting, go, goTo, heading, open, outside, page, PASSWORD, picture, row } from "./harness.mjs";
 import { joiningNetworksByARouter, leadingFloatingAddresses, pluggingPorts, seeingHowFullSubnetsAre } from "./networks.mjs";
+import { keepingTenTabsLiveByOneStream } from "./tabs.mjs";
 
 const MANY = 3000;
 
@@ -362,7 +363,7 @@ const JOURNEYS = {
   decidingByTags, drawingAServiceChain, planningAndReverting, fillingTables,
   countingWhatThereIs, namingInDns, lettingUsersIn, peeringRouters, seeingHowFullSubnetsAre, joiningNetworksByARouter, leadingFloatingAddresses, pluggingPorts,
   learningFromAnEmptyList,
-  searching, travellingIntoThePast, watchingTheSystem, formsOfManyTypes, beingWatchedByNobody,
+  searching, keepingTenTabsLiveByOneStream, travellingIntoThePast, watchingTheSystem, formsOfManyTypes, beingWatchedByNobody,
 };
 
 await go(JOURNEYS);

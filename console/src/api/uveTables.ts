@@ -70,7 +70,9 @@ export class UveTables {
   /** Table to name to entity. */
   readonly #tables = new Map<string, Map<string, Document>>();
   #isWhole = false;
-  #changed = new Set<string>();
+  /** Table to names that changed. */
+  #changed = new Map<string, Set<string>>();
+  #areAlarmsNew = true;
 
   /** Whether everything was told since the stream began. */
   get isWhole(): boolean {
@@ -80,9 +82,10 @@ export class UveTables {
   take({ event, data }: StreamEvent): void {
     if (event === "init") {
       // Told anew from the beginning: what is not told again is gone.
-      this.#changed = new Set([...this.#changed, ...this.#tables.keys()]);
+      for (const [table, entities] of this.#tables) for (const name of entities.keys()) this.#note(table, name);
       this.#tables.clear();
       this.#isWhole = false;
+      this.#areAlarmsNew = true;
     } else if (event === "synced") this.#isWhole = true;
     else if (event === "update") this.#update(JSON.parse(data) as Document);
   }
@@ -92,18 +95,37 @@ export class UveTables {
     const name = rest.join(":");
     const entities = this.#tables.get(table) ?? new Map<string, Document>();
     this.#tables.set(table, entities);
-    this.#changed.add(table);
-    const { [String(type)]: _, ...others } = entities.get(name) ?? {};
+    this.#note(table, name);
+    const before = entities.get(name) ?? {};
+    if (type === ALARMS || (typeof type !== "string" && before[ALARMS] !== undefined)) this.#areAlarmsNew = true;
+    const { [String(type)]: _, ...others } = before;
     const entity = typeof type !== "string" ? {} : isDocument(value) ? { ...others, [type]: value } : others;
     if (Object.keys(entity).length === 0) entities.delete(name);
     else entities.set(name, entity);
   }
 
-  /** Tables that changed since this was asked before. */
-  takeChanged(): ReadonlySet<string> {
+  #note(table: string, name: string): void {
+    const names = this.#changed.get(table) ?? new Set();
+    this.#changed.set(table, names.add(name));
+  }
+
+  /** Names of what changed since this was asked before, by table. */
+  takeChanged(): ReadonlyMap<string, ReadonlySet<string>> {
     const changed = this.#changed;
-    this.#changed = new Set();
+    this.#changed = new Map();
     return changed;
+  }
+
+  /** Whether alarms may have changed since this was asked before. */
+  takeAlarmsNew(): boolean {
+    const areNew = this.#areAlarmsNew;
+    this.#areAlarmsNew = false;
+    return areNew;
+  }
+
+  /** One entity; null: it is gone. */
+  uve(table: string, name: string): Document | null {
+    return this.#tables.get(table)?.get(name) ?? null;
   }
 
   uves(type: string): Uve[] {

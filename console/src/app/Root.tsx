@@ -2,13 +2,13 @@
 
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Alert, App as AntApp, ConfigProvider, Spin } from "antd";
-import { useEffect, useState } from "react";
+import { useEffect, useMemo, useSyncExternalStore } from "react";
 
 import { call } from "../api/client";
-import { useEventStream } from "../api/events";
-import { LiveUves } from "../api/live";
+import { Live } from "../api/live";
 import { moment, timeIn } from "../api/moment";
 import { type Identity, useIdentity } from "../api/session";
+import type { Liveness } from "../api/shared";
 import { alarmsOf } from "../features/monitor/alarms";
 import modelUrl from "../generated/model.json?url";
 import type { Catalog } from "../model/catalog";
@@ -61,24 +61,30 @@ async function findMoment(time: string): Promise<true> {
   return true;
 }
 
-/** One stream for all pages, ended with the console. */
-function useLiveUves(enabled: boolean): LiveUves | null {
+/** What is told live to this person; of the past nothing is. */
+function useLive(enabled: boolean, identity: Identity): Live | null {
   const queries = useQueryClient();
-  const [live] = useState(() => new LiveUves(queries, alarmsOf));
+  const who = JSON.stringify(identity);
+  const live = useMemo(() => (enabled ? new Live(queries, who, alarmsOf) : null), [enabled, queries, who]);
   useEffect(() => {
-    if (!enabled) return;
-    live.start();
-    return () => live.stop();
-  }, [enabled, live]);
-  return enabled ? live : null;
+    live?.start();
+    return () => live?.stop();
+  }, [live]);
+  return live;
+}
+
+const nobody = () => () => undefined;
+
+function useLiveness(live: Live | null): Liveness {
+  return useSyncExternalStore(live?.subscribe ?? nobody, live?.liveness ?? (() => "past"));
 }
 
 function Loaded({ identity, scheme, onTurn }: Turning & { readonly identity: Identity }) {
   const catalog = useQuery({ queryKey: ["model"], queryFn: loadModel, staleTime: Infinity });
   const time = timeIn(location.pathname);
   const past = useQuery({ queryKey: ["moment", time], queryFn: () => findMoment(time), enabled: time !== "", staleTime: Infinity, retry: false });
-  const liveness = useEventStream(time === "");
-  const live = useLiveUves(time === "");
+  const live = useLive(time === "", identity);
+  const liveness = useLiveness(live);
   if (past.isError) return <NoSuchPast error={past.error} />;
   if (catalog.isError) return <Alert type="error" title={catalog.error.message} />;
   if (catalog.data === undefined || (time !== "" && past.data === undefined)) return <Spin fullscreen description="Loading" />;

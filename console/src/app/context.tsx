@@ -2,9 +2,9 @@
 
 import { createContext, useContext } from "react";
 
-import type { Liveness } from "../api/events";
-import type { LiveUves } from "../api/live";
+import type { Live } from "../api/live";
 import type { Identity } from "../api/session";
+import type { Liveness } from "../api/shared";
 import type { Catalog } from "../model/catalog";
 
 export interface ConsoleContext {
@@ -12,7 +12,7 @@ export interface ConsoleContext {
   readonly identity: Identity;
   readonly liveness: Liveness;
   /** What processes say, as it comes; null in the past. */
-  readonly live: LiveUves | null;
+  readonly live: Live | null;
 }
 
 const Context = createContext<ConsoleContext | null>(null);

@@ -20,6 +20,7 @@ from skytrail.api.io.analytics_passage import AnalyticsPassage
 from skytrail.api.io.auth_none import UnsafeSettings
 from skytrail.api.io.gate import Gate
 from skytrail.api.io.http import HttpApi, Routes, introspection, unmet
+from skytrail.api.io.live import LiveApi
 from skytrail.api.io.path_trace import PathTrace
 from skytrail.api.io.shared import Fenced
 from skytrail.api.io.write_traces import WriteTraces
@@ -161,8 +162,11 @@ class _Beside(NamedTuple):
 
     def routes(self, service: ConfigService, gate: Gate | None) -> list[Routes]:
         found: list[Routes] = [console.ConsoleFiles(self.console)]
+        passage = None
         if self.analytics:
-            found.append(AnalyticsPassage(service, self.analytics, self.analytics_ca, gate))
+            passage = AnalyticsPassage(service, self.analytics, self.analytics_ca, gate)
+            found.append(passage)
+        found.append(LiveApi(service, gate, passage))
         if self.agents or self.analytics:
             node = AnalyticsNode(self.analytics, self.analytics_ca) if self.analytics else None
             found.append(PathTrace(service, AgentsWalk(self.agents, node)))

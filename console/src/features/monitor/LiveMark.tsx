@@ -2,7 +2,7 @@
 
 import { useSyncExternalStore } from "react";
 
-import type { Gap, Phase, Standing } from "../../api/live";
+import type { Gap, Phase, Standing } from "../../api/shared";
 import { useConsole } from "../../app/context";
 
 const WORDS: Readonly<Record<Phase, string>> = {

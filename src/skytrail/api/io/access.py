@@ -37,8 +37,8 @@ NATIVE_JUDGED = frozenset(
 _NATIVE_BY_RULE = {"watch": "watch", "events": "watch"}
 _ANALYTICS = "analytics"
 """For readers, and in part for members of projects: the passage asks for these on their behalf."""
-_NATIVE_DESCRIPTION = frozenset({"schemas", "docs"})
-"""The same for everybody, whatever is configured."""
+_NATIVE_OPEN = frozenset({"schemas", "docs", "live"})
+"""Descriptions are the same for everybody; the stream of a browser judges each of its parts."""
 
 
 def is_public(segments: tuple[str, ...]) -> bool:
@@ -77,7 +77,7 @@ def _check_native(service: ConfigService, caller: Caller, name: str, operation: 
         if operation == "R":
             authorize.require_rule(service.graph, caller, resource.name, "R")
         return
-    if name in _NATIVE_DESCRIPTION:
+    if name in _NATIVE_OPEN:
         return
     if name in NATIVE_JUDGED:
         only_admins = authorize.mode_of(service.graph) == authorize.CLOUD_ADMIN_ONLY

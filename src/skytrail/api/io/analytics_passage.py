@@ -109,10 +109,10 @@ class AnalyticsPassage:
         )
 
     def add_routes(self, router: Router) -> None:
-        router.add("GET", "/api/v1/analytics/{path...}", self._pass)
-        router.add("POST", "/api/v1/analytics/{path...}", self._pass)
+        router.add("GET", "/api/v1/analytics/{path...}", self.pass_on)
+        router.add("POST", "/api/v1/analytics/{path...}", self.pass_on)
 
-    async def _pass(self, request: Request) -> Response | StreamResponse:
+    async def pass_on(self, request: Request) -> Response | StreamResponse:
         parts = tuple(request.params["path"].split("/"))
         reads = request.method != "POST"
         is_served = parts[0] in _READS if reads else parts in _POSTS

@@ -11,7 +11,7 @@ GET /api/v1/events?from_revision=&history=     JSON lines
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Final
 
 import msgspec
@@ -44,13 +44,18 @@ class EventsApi:
 
     async def _events(self, request: Request) -> StreamResponse:
         check_parameters(request, _PARAMETERS)
-        text = request.query.get("from_revision", "")
-        if text and not (text.isascii() and text.isdigit() and len(text) < 19):
-            raise bad_request(f"Invalid from_revision {shown(text)}")
-        position = (int(text), request.query.get("history", "")[:64]) if text else None
+        position = position_of(request)
         sight = Sight(self._service.graph, caller_of(request), self._service.schema)
         standing = None if self._gate is None else self._gate.standing(request)
         return StreamResponse(lines(self._service, position, sight, standing))
+
+
+def position_of(request: Request) -> tuple[int, str] | None:
+    """Return the revision and history to go on from; None: from now."""
+    text = request.query.get("from_revision", "")
+    if text and not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise bad_request(f"Invalid from_revision {shown(text)}")
+    return (int(text), request.query.get("history", "")[:64]) if text else None
 
 
 async def lines(
@@ -58,7 +63,7 @@ async def lines(
     position: tuple[int, str] | None,
     sight: Sight,
     standing: watch.Standing | None,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield what was missed since the position, then everything that happens.
 
     Ends when the reader is too slow, or no longer who it was.

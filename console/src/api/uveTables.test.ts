@@ -27,8 +27,9 @@ test("entities are what was told of them last, and gone when it is said", () => 
   tables.take({ event: "synced", data: "null" });
   expect(tables.isWhole).toBe(true);
   expect(tables.uves("vrouter")).toEqual([{ name: "c:1", value: { A: { n: 9 } } }]);
-  expect([...tables.takeChanged()]).toEqual(["ObjectVRouter"]);
+  expect([...tables.takeChanged()]).toEqual([["ObjectVRouter", new Set(["c:1", "c2"])]]);
   expect([...tables.takeChanged()]).toEqual([]);
+  expect([tables.uve("ObjectVRouter", "c:1"), tables.uve("ObjectVRouter", "c2")]).toEqual([{ A: { n: 9 } }, null]);
 });
 
 test("who is told everything again forgets what is not told again", () => {
@@ -37,7 +38,7 @@ test("who is told everything again forgets what is not told again", () => {
   expect(tables.isWhole).toBe(false);
   tables.take({ event: "synced", data: "" });
   expect(tables.uves("virtual-network")).toEqual([]);
-  expect(tables.takeChanged().has("ObjectVNTable")).toBe(true);
+  expect(tables.takeChanged().get("ObjectVNTable")).toEqual(new Set(["a"]));
 });
 
 test("alarms of all types are found, by the word of the type where it has one", () => {
@@ -47,4 +48,18 @@ test("alarms of all types are found, by the word of the type where it has one", 
     vrouter: [{ name: "c1", value: { UVEAlarms: { alarms: [] } } }],
     ObjectOther: [{ name: "leaf", value: { UVEAlarms: { alarms: [1] } } }],
   });
+});
+
+test("alarms are new when one of them changed or went, and not for what else changed", () => {
+  const tables = new UveTables();
+  const areNew = (...events: Parameters<UveTables["take"]>[0][]) => {
+    for (const event of events) tables.take(event);
+    return tables.takeAlarmsNew();
+  };
+  expect(areNew({ event: "init", data: "" })).toBe(true);
+  expect(areNew(update("ObjectVRouter:c1", "A", {}))).toBe(false);
+  expect(areNew(update("ObjectVRouter:c1", "UVEAlarms", { alarms: [] }))).toBe(true);
+  expect(areNew(update("ObjectVRouter:c1", "A", { n: 1 }))).toBe(false);
+  expect(areNew(update("ObjectVRouter:c1", null, null))).toBe(true);
+  expect(areNew(update("ObjectVRouter:c1", "A", {}))).toBe(false);
 });
