@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import socket
 import subprocess
 import sys
 import time
@@ -26,7 +27,7 @@ from skytrail.runtime.telemetry import (
     hello_of_this_process,
 )
 from skytrail.testing.controller import DEADLINE_S, wait_until
-from skytrail.wire.telemetry import Log
+from skytrail.wire.telemetry import Hello, Log, TelemetryFramer, decode, encode
 from skytrail.wire.telemetry.sessions import pack
 
 NOW_US = time.time_ns() // 1000
@@ -317,6 +318,36 @@ def test_a_node_that_is_killed_is_missing_and_comes_back_with_its_part(nodes):
     assert f"what these analytics nodes keep is missing: {one.url}" in shown.stderr
     readable = httpx.get(f"{other.url}/api/v1/logs?source=teller", timeout=60)
     assert "missing" not in readable.json()
+
+
+def test_what_one_node_keeps_is_not_told_to_the_next_again(nodes):
+    one, other, _ = nodes
+    hello = Hello(
+        source="mover", node_type="Compute", module="agent", instance_id="0", pid=5, started_us=7
+    )
+    at_us = time.time_ns() // 1000
+    logs = [Log(number=n, timestamp_us=at_us + n, level=6, event="told") for n in range(1, 8)]
+
+    def tell(node, some):
+        """Say hello and some logs, and go before any is acknowledged; return what the node had kept."""
+        with socket.socket(socket.AF_UNIX) as stream:
+            stream.connect(str(node.socket))
+            stream.sendall(encode(hello))
+            framer = TelemetryFramer()
+            while (frame := framer.next_frame()) is None:
+                framer.feed(stream.recv(65536))
+            stream.sendall(b"".join(map(encode, some)))
+        return decode(frame).kept
+
+    kept = [tell(one, logs[:5]), tell(other, logs), tell(one, logs)]
+
+    assert kept == [0, 5, 7]
+    asked = {
+        "table": "MessageTable", "start_time": "now-10m", "end_time": "now",
+        "select_fields": ["COUNT(Source)"], "where": [[{"name": "Source", "value": "mover"}]],
+    }  # fmt: skip
+    for node in (one, other):
+        wait_until(lambda node=node: node.value(asked)[0]["COUNT(Source)"] == 7, node.name)
 
 
 def test_the_modern_answer_names_who_is_missing(nodes):

@@ -88,17 +88,21 @@ class Heard:
         self._heard: dict[str, Position] = {}
         self.kept: dict[str, Position] = {}
 
-    def begin(self, generator: str, run: int) -> int:
-        """Note a connection; returns the number up to which this run's messages are kept."""
-        kept = self.kept.get(generator)
-        number = kept.number if kept is not None and kept.run == run else 0
-        heard = self._heard.get(generator)
-        is_same = heard is not None and heard.run == run
+    def begin(self, generator: str, run: int, elsewhere: int = 0) -> int:
+        """Note a connection; returns the number up to which this run's messages are kept, here or ``elsewhere``."""
+        heard, kept = self.of(generator, run)
+        number = max(kept, elsewhere)
         self._heard.pop(generator, None)
-        self._heard[generator] = heard if heard and is_same else Position(run, number)
+        self._heard[generator] = Position(run, max(heard, number))
         if len(self._heard) > COUNT_MAX:
             del self._heard[next(iter(self._heard))]
         return number
+
+    def of(self, generator: str, run: int) -> tuple[int, int]:
+        """Return up to which numbers a run was heard, and is kept."""
+        places = (self._heard.get(generator), self.kept.get(generator))
+        heard, kept = (each.number if each and each.run == run else 0 for each in places)
+        return heard, kept
 
     def is_new(self, generator: str, number: int) -> bool:
         """Tell whether a message was not heard yet, and note it; those without number always are."""

@@ -43,6 +43,7 @@ from skytrail.analytics.io.parts_http import PartsApi
 from skytrail.analytics.io.past import Past
 from skytrail.analytics.io.queries import Queries
 from skytrail.analytics.io.query_http import QueryApi
+from skytrail.analytics.io.retold import Retold
 from skytrail.analytics.io.sandesh_server import SandeshServer
 from skytrail.analytics.io.spool import Spool
 from skytrail.analytics.io.telemetry_server import TelemetryServer
@@ -230,7 +231,9 @@ class AnalyticsService:
         past, turns = Past(history, settings.name, clock, self.others), Turns()
         DryRuns(past, self.watchman, clock, Turns(1)).add_routes(router)
         queries = Queries(history, clock, settings.keep_hours, settings.name, self.others)
-        PartsApi(settings.name, queries, past).add_routes(router)
+        retold = Retold(self.collector.heard, self.others, self.telemetry.is_connected)
+        self.telemetry.kept_elsewhere = retold.elsewhere
+        PartsApi(settings.name, queries, past, retold).add_routes(router)
         questions = QueryApi(queries, clock, turns)
         stack.push_async_callback(questions.close)
         questions.add_routes(router)

@@ -55,6 +55,17 @@ def test_process_is_told_what_is_kept_of_its_own_run_only():
     assert heard.is_new("h1", 1)
 
 
+def test_what_another_node_keeps_is_not_new_here():
+    heard = Heard()
+
+    assert heard.begin("h1", 7, 5) == 5
+    assert [heard.is_new("h1", number) for number in (5, 6)] == [False, True]
+    assert heard.of("h1", 7) == (6, 0)
+    assert heard.begin("h1", 7, 4) == 4
+    assert not heard.is_new("h1", 6)
+    assert heard.of("h1", 8) == (0, 0)
+
+
 def test_what_a_former_process_kept_is_not_new_to_the_next():
     heard = Heard()
     heard.kept = {"h1": Position(7, 5)}

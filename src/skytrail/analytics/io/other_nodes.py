@@ -84,13 +84,18 @@ class OtherNodes:
             await node.client.aclose()
 
     async def ask(
-        self, what: str, question: object, kind: type[PartT], project: str | None = None
+        self,
+        what: str,
+        question: object,
+        kind: type[PartT],
+        project: str | None = None,
+        within_s: float = ANSWER_S,
     ) -> Parts[PartT]:
         """Return every node's part; ``project`` is the only one whose rows are wanted."""
         body = encode_json(question)
         headers = {} if project is None else {PROJECT_HEADER: quote(project, safe=":")}
         replies = await asyncio.gather(
-            *(self._part(node, what, body, headers, kind) for node in self._nodes)
+            *(self._part(node, what, body, headers, kind, within_s) for node in self._nodes)
         )
         told: dict[str, PartT] = {}
         missing: dict[str, str] = {}
@@ -103,19 +108,26 @@ class OtherNodes:
         return Parts(list(told.values()), missing)
 
     async def _part(
-        self, node: _Node, what: str, body: bytes, headers: dict[str, str], kind: type[PartT]
+        self,
+        node: _Node,
+        what: str,
+        body: bytes,
+        headers: dict[str, str],
+        kind: type[PartT],
+        within_s: float,
     ) -> PartT | str:
         """Return a node's part, or why it is missing."""
         if self._clock.now() < node.silent_until:
             return node.reason
         self.asked_count += 1
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(within_s):
                 return await _asked(node.client, f"/api/v1/parts/{what}", body, headers, kind)
         except (TimeoutError, httpx.TimeoutException):
-            node.reason = f"no answer within {ANSWER_S:g} s"
-            node.silent_until = self._clock.now() + SILENT_S
-            return node.reason
+            reason = f"no answer within {within_s:g} s"
+            if within_s >= ANSWER_S:
+                node.reason, node.silent_until = reason, self._clock.now() + SILENT_S
+            return reason
         except httpx.HTTPError as error:
             return f"it cannot be reached: {error or type(error).__name__}"
         except _Missing as error:

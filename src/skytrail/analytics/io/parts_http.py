@@ -3,6 +3,7 @@
 POST /api/v1/parts/query     rows of a query, aggregates such that they can be merged
 POST /api/v1/parts/values    tables of numbers, what they count, values of a column
 POST /api/v1/parts/moment    entities as this node knew them
+POST /api/v1/parts/heard     up to which number a process's messages are kept
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 from skytrail.analytics.io.history import HistoryRefused, HistoryUnavailable
 from skytrail.analytics.io.past import MomentQuestion, Past
 from skytrail.analytics.io.queries import Queries, QueryPart
+from skytrail.analytics.io.retold import HeardQuestion, Retold
 from skytrail.analytics.io.tenants import tenant_of
 from skytrail.analytics.query_request import QueryUnusable
 from skytrail.analytics.query_values import ValuesQuestion
@@ -26,16 +28,18 @@ RUNNING_COUNT_MAX: Final = 16
 class PartsApi:
     """What this node's store has of an answer; so many questions at a time, the others are turned away."""
 
-    def __init__(self, name: str, queries: Queries, past: Past) -> None:
+    def __init__(self, name: str, queries: Queries, past: Past, retold: Retold) -> None:
         self._name = name
         self._queries = queries
         self._past = past
+        self._retold = retold
         self._running_count = 0
 
     def add_routes(self, router: Router) -> None:
         router.add("POST", "/api/v1/parts/query", self._query)
         router.add("POST", "/api/v1/parts/values", self._values)
         router.add("POST", "/api/v1/parts/moment", self._moment)
+        router.add("POST", "/api/v1/parts/heard", self._heard)
 
     async def _query(self, request: Request) -> Response:
         async with self._turn():
@@ -51,6 +55,10 @@ class PartsApi:
     async def _moment(self, request: Request) -> Response:
         async with self._turn():
             return self._told("rows", await self._past.own_part(request.json(MomentQuestion)))
+
+    async def _heard(self, request: Request) -> Response:
+        # Many processes come at once where a node is lost; none of them asks the store.
+        return self._told("kept", await self._retold.kept(request.json(HeardQuestion)))
 
     def _told(self, name: str, part: object) -> Response:
         return json_reply({"node": self._name, name: part})

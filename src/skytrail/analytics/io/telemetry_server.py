@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -71,6 +71,13 @@ class _Peer:
     """It has shown a certificate of its machine."""
 
 
+KeptElsewhere = Callable[[str, int], Awaitable[int]]
+
+
+async def _nothing_elsewhere(_: str, __: int) -> int:
+    return 0
+
+
 class TelemetryServer:
     """The listening side; all on one event loop."""
 
@@ -92,6 +99,8 @@ class TelemetryServer:
         self._admitted: Counter[str] = Counter()
         """Connections with a certificate, by machine."""
         self.connections_count = 0
+        self.kept_elsewhere: KeptElsewhere = _nothing_elsewhere
+        """Asks other nodes up to which number they keep what a generator's run told."""
 
     def serve(self, address: str, port: int) -> Acceptor:
         """Start accepting; raises ``OSError``."""
@@ -176,7 +185,8 @@ class TelemetryServer:
 
     async def _hear(self, peer: _Peer) -> None:
         hello, writer = peer.hello, peer.writer
-        generator = hello.generator
+        generator, run = hello.generator, hello.started_us or hello.pid
+        elsewhere = await self.kept_elsewhere(generator, run)
         newest = self._collector.session_up(
             client_hello(hello), self._clock.now(), address=peer.address, protocol=PROTOCOL
         )
@@ -187,7 +197,7 @@ class TelemetryServer:
         if self._collector.trust is not None:
             self._collector.trust.begin(generator, is_proven=peer.is_proven)
         try:
-            kept = self._collector.heard.begin(generator, hello.started_us or hello.pid)
+            kept = self._collector.heard.begin(generator, run, elsewhere)
             writer.write(encode(Known(newest=dict(newest), kept=kept)))
             await writer.drain()
             self._processes.connected(hello, writer)
@@ -197,6 +207,10 @@ class TelemetryServer:
             if self._writers.get(generator) is writer:
                 del self._writers[generator]
                 self._collector.session_down(generator, self._clock.now())
+
+    def is_connected(self, generator: str) -> bool:
+        """Tell whether a process is told of as connected."""
+        return generator in self._writers
 
     def acknowledge(self, numbers: Mapping[str, int]) -> None:
         """Tell generators up to which number what they said is kept."""
