@@ -87,6 +87,7 @@ class Node:
 @pytest.fixture(scope="module")
 def node(tmp_path_factory):
     running = Node(tmp_path_factory.mktemp("history"))
+    wait_until(lambda: _health(running) == 200, "the node and its store are ready")
     yield running
     kill(running.node)
     kill(running.history)
