@@ -7,6 +7,7 @@ import { readFile } from "node:fs/promises";
 
 import { countingWhatThereIs, decidingByTags, drawingAServiceChain, fillingTables, learningFromAnEmptyList, lettingUsersIn, namingInDns, peeringRouters, planningAndReverting } from "./editors.mjs";
 import { api, axe, check, choose, errors, expecting, go, goTo, heading, open, outside, page, PASSWORD, picture, row } from "./harness.mjs";
+import { findingWhatFailed } from "./lists.mjs";
 import { joiningNetworksByARouter, leadingFloatingAddresses, pluggingPorts, seeingHowFullSubnetsAre } from "./networks.mjs";
 import { keepingTenTabsLiveByOneStream } from "./tabs.mjs";
 
@@ -216,9 +217,10 @@ async function changingManyAtOnce() {
   await page.getByText("3 selected").waitFor({ state: "detached" });
   check(changed.json.count === 3, `${changed.json.count} of 3 have the new value`);
   for (const name of names) await page.getByRole("checkbox", { name: `Select ${name}`, exact: true }).check();
+  await page.getByRole("button", { name: "Export" }).click();
   const [download] = await Promise.all([
     page.waitForEvent("download"),
-    page.getByRole("button", { name: "Export" }).click(),
+    page.getByRole("menuitem", { name: "JSON, to be imported" }).click(),
   ]);
   const exported = JSON.parse(await readFile(await download.path(), "utf8"));
   check(exported.length === 3 && exported[0].mtu === 8000, "the export is not what the list shows");
@@ -359,7 +361,7 @@ async function beingWatchedByNobody() {
 
 const JOURNEYS = {
   loggingIn, beginningEmpty, takingFirstSteps, editingRulesAsATable, tracingWithoutAgents, beingAPlainMember, makingANetwork,
-  readingWhyNot, seeingOthersChanges, editingWhatSomebodyElseChanged, changingManyAtOnce, scrollingThousands,
+  readingWhyNot, seeingOthersChanges, editingWhatSomebodyElseChanged, changingManyAtOnce, scrollingThousands, findingWhatFailed,
   decidingByTags, drawingAServiceChain, planningAndReverting, fillingTables,
   countingWhatThereIs, namingInDns, lettingUsersIn, peeringRouters, seeingHowFullSubnetsAre, joiningNetworksByARouter, leadingFloatingAddresses, pluggingPorts,
   learningFromAnEmptyList,

@@ -88,6 +88,8 @@ export interface Page {
 export interface Query {
   readonly filter?: readonly string[];
   readonly parent?: string;
+  /** How far the last change of objects has come: words separated by commas; of now only. */
+  readonly realised?: string;
   readonly sort?: string;
   readonly fields?: readonly string[];
   readonly limit?: number;
@@ -98,6 +100,7 @@ export function listPath(type: string, query: Query): string {
   const given = new URLSearchParams();
   for (const each of query.filter ?? []) given.append("filter", each);
   if (query.parent) given.set("parent", query.parent);
+  if (query.realised) given.set("realised", query.realised);
   if (query.sort) given.set("sort", query.sort);
   if (query.fields) given.set("fields", query.fields.join(","));
   if (query.limit !== undefined) given.set("limit", String(query.limit));

@@ -80,9 +80,8 @@ class Standings:
 
     def __init__(self, view: View, board: StatusBoard, now: float) -> None:
         self._view = view
-        self._board = board
-        self._now = now
-        self._told = _told(board.agents(now))
+        self._components = board.told(now)
+        self._told = _told(self._components.agents)
 
     def of(self, record: Record) -> Standing:
         """Return how an object of ``TYPES`` stands."""
@@ -91,7 +90,7 @@ class Standings:
             each for each in _balancers(self._view, record) if each.uuid in self._told.hosts
         ]
         hosts = [agent for each in balancers for agent in self._told.hosts[each.uuid]]
-        derived = self._board.derived(record, self._now)
+        derived = self._components.derived(record)
         if derived["reason"] == "pending":
             provisioning = "PENDING_UPDATE" if hosts else "PENDING_CREATE"
         elif derived["status"] == "false" or why_unserved(record):

@@ -86,6 +86,8 @@ class Need:
     revision: int = 0
     """What a host must have: the object's own last change and what was derived from it."""
     is_partial: bool = False
+    looked_at_count: int = 0
+    """Objects that finding this out took."""
 
 
 def need_of(view: View, record: Record, machines: Mapping[str, set[str]]) -> Need:
@@ -99,10 +101,11 @@ def need_of(view: View, record: Record, machines: Mapping[str, set[str]]) -> Nee
         for other in _next(view, current, record):
             if other.uuid not in seen:
                 if len(seen) >= VISITED_COUNT_MAX:
-                    need.is_partial = True
+                    need.is_partial, need.looked_at_count = True, len(seen)
                     return need
                 seen[other.uuid] = other
                 stack.append(other)
+    need.looked_at_count = len(seen)
     return need
 
 

@@ -6,7 +6,7 @@ its lease; without one the answer is "unknown" with the reason, never a guess.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +14,7 @@ import msgspec
 
 from skytrail.api import programmed
 from skytrail.api.documents import Document
-from skytrail.api.graph import Record
+from skytrail.api.graph import FqName, Record
 from skytrail.api.hosts import Need
 from skytrail.api.programmed import Agent, Placement
 from skytrail.api.refusal import bad_request
@@ -87,34 +87,51 @@ class StatusBoard:
             self._placed = reports, programmed.hosts_by_machine(told)
         return self._placed[1]
 
-    def conditions(
-        self, record: Record, need: Need, now: float, eyes: Eyes | None = None
-    ) -> list[Document]:
+    def told(self, now: float) -> Told:
+        """Return what components say at this moment; for many objects, ask once."""
+        compilers = self.reports("compiler", now)
+        troubles: dict[FqName, list[tuple[int, Trouble]]] = {}
+        for report in compilers.values():
+            for trouble in report.troubles:
+                told = (report.revision, trouble)
+                troubles.setdefault(trouble.fq_name, []).append(told)
+                troubles.setdefault(trouble.fq_name[:-1], []).append(told)
+        return Told(compilers, self.reports("control", now), self.agents(now), troubles)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What components say of all objects at one moment."""
+
+    compilers: Mapping[str, Report]
+    controls: Mapping[str, Report]
+    agents: Mapping[str, Agent]
+    troubles: Mapping[FqName, Sequence[tuple[int, Trouble]]]
+    """With the revision of who speaks of them, by what they are about and by what that is below."""
+
+    def conditions(self, record: Record, need: Need, eyes: Eyes | None = None) -> list[Document]:
         """Return the conditions of an object and of the hosts that need it, as ``eyes`` may see."""
-        controls = self.reports("control", now)
-        derived = self.derived(record, now, eyes)
-        agents = self.agents(now)
-        is_derived = derived["reason"] != "pending"
+        derived = self.derived(record, eyes)
         unserved = why_unserved(record)
         if unserved:
             on_hosts = _condition("programmed", "false", "not_applied", unserved)
         else:
-            told = agents if controls else None
+            told = self.agents if self.controls else None
+            is_derived = derived["reason"] != "pending"
             on_hosts = programmed.condition(record, need, told, is_derived=is_derived)
         return [
             _condition("accepted", "true", "committed", f"at revision {record.mod_revision}"),
             derived,
-            _distributed(record, controls),
+            _distributed(record, self.controls),
             on_hosts,
         ]
 
-    def derived(self, record: Record, now: float, eyes: Eyes | None = None) -> Document:
+    def derived(self, record: Record, eyes: Eyes | None = None) -> Document:
         """Return the condition that tells whether the compiler could do its part."""
-        reports = self.reports("compiler", now)
-        if not reports:
+        if not self.compilers:
             detail = "no compiler reports to this server; is it running? `skytrail status` tells"
             return _condition("derived", "unknown", "no_compiler", detail)
-        latest = max(report.revision for report in reports.values())
+        latest = max(report.revision for report in self.compilers.values())
         if latest < record.mod_revision:
             detail = f"the compiler is at revision {latest}"
             return _condition("derived", "false", "pending", detail)
@@ -126,10 +143,9 @@ class StatusBoard:
         # One that is behind speaks of what the object was: a compiler that is no more, perhaps.
         troubles = [
             trouble
-            for report in reports.values()
-            if report.revision >= record.mod_revision
-            for trouble in report.troubles
-            if _concerns(trouble, record)
+            for revision, trouble in self.troubles.get(record.fq_name, ())
+            if revision >= record.mod_revision
+            and _concerns(trouble, record)
             and (eyes is None or eyes.may_hear_of(trouble.type, trouble.fq_name))
         ]
         if troubles:

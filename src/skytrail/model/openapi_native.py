@@ -28,14 +28,19 @@ _QUERY: Mapping[str, tuple[str, Schema]] = {
     "tags": ("`type=value` pairs separated by commas.", _STRING),
     "labels": ("Annotations: `key=value` pairs separated by commas.", _STRING),
     "parent": ("Only children of this uuid or name (joined by colons).", _STRING),
-    "sort": ("A field, `-` before it for downwards.", _STRING),
+    "realised": (
+        "How far the last change came: failed, pending, unknown, done; several by commas.",
+        _STRING,
+    ),
+    "sort": ("A field, or `realised`; `-` before it for downwards.", _STRING),
     "fields": ("Only these members, separated by commas.", _STRING),
     "limit": ("Objects per page.", _NUMBER),
     "cursor": ("`next` of the page before.", _STRING),
     "count": ("Only the number of objects.", {"type": "boolean"}),
 }
 _LIST_QUERY = (
-    "filter", "tags", "labels", "parent", "sort", "fields", "limit", "cursor", "count", "revision",
+    "filter", "tags", "labels", "parent", "realised", "sort", "fields", "limit", "cursor", "count",
+    "revision",
 )  # fmt: skip
 _EDIT_QUERY = ("dry_run",)
 

@@ -2,7 +2,7 @@
 
 import { DeleteOutlined, EditOutlined, ExportOutlined } from "@ant-design/icons";
 import { useQueryClient } from "@tanstack/react-query";
-import { Alert, App, Button, Checkbox, Modal } from "antd";
+import { Alert, App, Button, Checkbox, Dropdown, Modal } from "antd";
 import { useState } from "react";
 
 import { type Query, transact } from "../../api/client";
@@ -10,17 +10,19 @@ import { useRight } from "../../api/session";
 import { useConsole } from "../../app/context";
 import { objectType } from "../../model/catalog";
 import { BulkEdit } from "./BulkEdit";
-import { download, exportAll } from "./transfer";
+import type { Column } from "./columns";
+import { download, exportAll, exportTable } from "./transfer";
 
 interface Props {
   readonly type: string;
   readonly selected: ReadonlySet<string>;
   readonly query: Query;
+  readonly columns: readonly Column[];
   readonly count: number;
   readonly onDone: () => void;
 }
 
-export function BulkActions({ type, selected, query, count, onDone }: Props) {
+export function BulkActions({ type, selected, query, columns, count, onDone }: Props) {
   const { catalog, identity } = useConsole();
   const { message } = App.useApp();
   const [doing, setDoing] = useState<"" | "delete" | "edit">("");
@@ -28,7 +30,13 @@ export function BulkActions({ type, selected, query, count, onDone }: Props) {
   const remove = useRight(identity, type, "delete");
   const compiled = objectType(catalog, type).origin === "compiled";
   const uuids = [...selected];
-  const exportThese = async () => {
+  const exportThese = async (kind: string) => {
+    if (kind === "csv") {
+      const { text, count: rows } = await exportTable(type, query, columns);
+      download(`${type}.csv`, text, "text/csv");
+      message.success(`${rows} exported`);
+      return;
+    }
     const entries = await exportAll(type, query);
     download(`${type}.json`, `${JSON.stringify(entries, null, 2)}\n`);
     message.success(`${entries.length} exported`);
@@ -46,13 +54,16 @@ export function BulkActions({ type, selected, query, count, onDone }: Props) {
           <Button danger icon={<DeleteOutlined />} disabled={!remove.allowed} onClick={() => setDoing("delete")}>Delete</Button>
         </>
       )}
-      <Button
-        icon={<ExportOutlined />}
+      <Dropdown
         disabled={count === 0}
-        onClick={() => void exportThese().catch((error: unknown) => message.error(String(error)))}
+        trigger={["click"]}
+        menu={{
+          items: [{ key: "json", label: "JSON, to be imported" }, { key: "csv", label: "CSV, the columns shown" }],
+          onClick: ({ key }) => void exportThese(key).catch((error: unknown) => message.error(String(error))),
+        }}
       >
-        Export
-      </Button>
+        <Button icon={<ExportOutlined />} disabled={count === 0}>Export</Button>
+      </Dropdown>
       {doing === "delete" && <DeleteMany type={type} uuids={uuids} onClose={close} />}
       {doing === "edit" && <BulkEdit type={type} uuids={uuids} onClose={close} />}
     </>

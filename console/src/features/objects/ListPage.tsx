@@ -1,7 +1,7 @@
 /** All objects of a type that the caller sees: found, sorted, selected, changed together. */
 
 import { PlusOutlined } from "@ant-design/icons";
-import { Alert, Button, Empty, Input, Tooltip } from "antd";
+import { Alert, Button, Empty, Input, Select, Tooltip } from "antd";
 import { useCallback, useState } from "react";
 import { useNavigate, useParams, useSearchParams } from "react-router";
 
@@ -11,7 +11,7 @@ import { useRight } from "../../api/session";
 import { useConsole } from "../../app/context";
 import { midSentence, objectType, typeTitle } from "../../model/catalog";
 import { BulkActions } from "./BulkActions";
-import { columnsOf } from "./columns";
+import { ColumnChoice, useColumns } from "./ColumnChoice";
 import { ObjectGrid } from "./ObjectGrid";
 import { LESSONS } from "./teaching";
 import { useRealised } from "./useRealised";
@@ -25,6 +25,11 @@ export function filtersOf(text: string): string[] {
   const words = text.trim().split(/\s+/).filter(Boolean);
   return words.map((word) => (TYPED.test(word) ? word : `name:contains:${word}`));
 }
+
+/** By the words of the API. */
+const REALISED = [
+  { value: "failed", label: "✗ failed" }, { value: "pending", label: "… under way" }, { value: "unknown", label: "? not known" }, { value: "done", label: "✓ everywhere it is needed" },
+];
 
 export function ListPage() {
   const { type = "" } = useParams();
@@ -42,11 +47,14 @@ function TypeList({ type }: { readonly type: string }) {
   const [seen, setSeen] = useState({ first: 0, last: 60 });
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const text = search.get("q") ?? "";
-  const sort = search.get("sort") ?? "fq_name";
+  // How far they have come is known of now only.
+  const asked = search.get("sort") ?? "fq_name";
+  const sort = moment.get() !== null && asked.endsWith("realised") ? "fq_name" : asked;
   const entry = objectType(catalog, type);
-  const columns = columnsOf(type, entry);
+  const [columns, chooseColumns] = useColumns(type);
+  const wanted = moment.get() === null ? (search.get("realised") ?? "") : "";
   const create = useRight(identity, type, "create");
-  const query = { filter: filtersOf(text), sort, fields: ["id_perms", ...columns.map((column) => column.name)] };
+  const query = { filter: filtersOf(text), sort, ...(wanted === "" ? {} : { realised: wanted }), fields: ["id_perms", ...columns.map((column) => column.name)] };
   const found = useWindowedList(type, query, seen.first, seen.last);
   const inSight = Array.from({ length: seen.last - seen.first + 1 }, (_, offset) => found.row(seen.first + offset)?.uuid ?? "").filter((uuid) => uuid !== "");
   const realised = useRealised(type, inSight, found.revision);
@@ -75,7 +83,8 @@ function TypeList({ type }: { readonly type: string }) {
         <h1>{typeTitle(type)}</h1>
         <span className="form-note" aria-live="polite">{found.isLoading ? "" : `${found.count.toLocaleString("en")} found`}</span>
         <span className="spread" />
-        <BulkActions type={type} selected={selected} query={query} count={found.count} onDone={() => setSelected(new Set())} />
+        <ColumnChoice type={type} columns={columns} onChoose={chooseColumns} />
+        <BulkActions type={type} selected={selected} query={query} columns={columns} count={found.count} onDone={() => setSelected(new Set())} />
         <Tooltip title={why}>
           <Button type="primary" icon={<PlusOutlined />} disabled={compiled || !create.allowed} onClick={() => void navigate(`/o/${type}/new`)}>
             Create
@@ -83,18 +92,31 @@ function TypeList({ type }: { readonly type: string }) {
         </Tooltip>
       </div>
       <span className="form-note">{entry.description}</span>
-      <Input.Search
-        key={type}
-        allowClear
-        defaultValue={text}
-        placeholder="Part of a name, or field:operator:value such as mtu:gt:1500"
-        aria-label="Find among these"
-        onSearch={(value) => say("q", value)}
-        style={{ maxWidth: 520 }}
-      />
+      <div className="strip">
+        <Input.Search
+          key={type}
+          allowClear
+          defaultValue={text}
+          placeholder="Part of a name, or field:operator:value such as mtu:gt:1500"
+          aria-label="Find among these"
+          onSearch={(value) => say("q", value)}
+          style={{ width: 520 }}
+        />
+        {moment.get() === null && (
+          <Select
+            mode="multiple"
+            aria-label="How far they have come"
+            placeholder="However far they have come"
+            style={{ minWidth: 250 }}
+            options={REALISED}
+            value={wanted.split(",").filter(Boolean)}
+            onChange={(words: string[]) => say("realised", words.join(","))}
+          />
+        )}
+      </div>
       {found.error !== null && <Alert type="error" showIcon title={explained(found.error)} />}
       {!found.isLoading && found.error === null && found.count === 0 ? (
-        <Nothing type={type} isFiltered={text !== ""} canCreate={!compiled && create.allowed} />
+        <Nothing type={type} isFiltered={text !== "" || wanted !== ""} canCreate={!compiled && create.allowed} />
       ) : (
         <ObjectGrid
           type={type}
@@ -127,7 +149,7 @@ interface NothingProps {
 function Nothing({ type, isFiltered, canCreate }: NothingProps) {
   const navigate = useNavigate();
   const lesson = isFiltered ? undefined : LESSONS[type];
-  const text = isFiltered ? "Nothing has this in its name." : `There is no ${midSentence(typeTitle(type))} yet.`;
+  const text = isFiltered ? "Nothing here is like that." : `There is no ${midSentence(typeTitle(type))} yet.`;
   const page = lesson?.page;
   return (
     <Empty description={text} image={Empty.PRESENTED_IMAGE_SIMPLE}>

@@ -6,7 +6,7 @@ import { type KeyboardEvent, type UIEvent, useRef, useState } from "react";
 import { Link, useNavigate } from "react-router";
 
 import { type ConfigObject, lastName } from "../../model/document";
-import { cell, type Column } from "./columns";
+import { cell, changedAt, type Column } from "./columns";
 import type { Realised } from "./realised";
 
 const ROW_PX = 36;
@@ -98,7 +98,7 @@ function GridHead({ columns, realised, sort, onSort, template, width }: Props & 
     const down = sort === `-${name}`;
     const up = sort === name;
     return (
-      <div key={name} role="columnheader" className="grid-cell" aria-sort={up ? "ascending" : down ? "descending" : "none"}>
+      <div key={name} role="columnheader" className="grid-cell" title={title} aria-sort={up ? "ascending" : down ? "descending" : "none"}>
         {sorts ? (
           <button type="button" onClick={() => onSort(up ? `-${name}` : name)}>
             {title} {up && <CaretUpOutlined />}
@@ -117,7 +117,7 @@ function GridHead({ columns, realised, sort, onSort, template, width }: Props & 
         {heading("name", "Name", true)}
         {heading("fq_name", "Parent", true)}
         {columns.map((column) => heading(column.name, column.title, column.sorts))}
-        {realised !== undefined && heading("realised", "Realised", false)}
+        {realised !== undefined && heading("realised", "Realised", true)}
         {heading("changed", "Changed", false)}
       </div>
     </div>
@@ -152,7 +152,6 @@ function GridRow({ type, columns, realised, index, object, template, selected, o
   }
   const name = lastName(object.fq_name);
   const isSelected = selected.has(object.uuid);
-  const permissions = object["id_perms"] as { last_modified?: string } | undefined;
   return (
     <div
       role="row"
@@ -185,7 +184,7 @@ function GridRow({ type, columns, realised, index, object, template, selected, o
         </div>
       ))}
       {realised !== undefined && <div role="gridcell" className="grid-cell"><Badge realised={realised(object.uuid)} /></div>}
-      <div role="gridcell" className="grid-cell mono">{(permissions?.last_modified ?? "").slice(0, 19).replace("T", " ")}</div>
+      <div role="gridcell" className="grid-cell mono">{changedAt(object)}</div>
     </div>
   );
 }

@@ -3,7 +3,7 @@
 import type { ReactNode } from "react";
 
 import { COMMON, fieldTitle, type ObjectType } from "../../model/catalog";
-import { type Json, isDocument, isList, lastName, textsOf } from "../../model/document";
+import { type ConfigObject, type Json, isDocument, isList, lastName, textsOf } from "../../model/document";
 
 export interface Column {
   readonly name: string;
@@ -29,19 +29,35 @@ export const CHOSEN: Readonly<Record<string, readonly string[]>> = {
 };
 const CHOSEN_COUNT = 4;
 
-export function columnsOf(typeName: string, entry: ObjectType): Column[] {
+/** All that a list may show. */
+export function offeredColumns(typeName: string, entry: ObjectType): Column[] {
+  const properties = Object.entries(entry.properties).filter(([name, field]) => !COMMON.has(name) && field.secret !== true).map(([name]) => name);
+  const references = Object.keys(entry.references ?? {}).filter((name) => !COMMON.has(name));
+  return ["display_name", ...properties, ...references, "tag_refs"].map((name) => {
+    const field = entry.properties[name];
+    const sorts = field !== undefined && field.base !== "compound" && field.list !== true;
+    return { name, title: fieldTitle(name, typeName), sorts };
+  });
+}
+
+/** What it shows unless somebody chose: what people look for first, or the first few that say something. */
+export function usualColumns(typeName: string, entry: ObjectType): string[] {
   const references = Object.keys(entry.references ?? {}).filter((name) => !COMMON.has(name));
   const scalars = Object.entries(entry.properties)
     .filter(([name, field]) => !COMMON.has(name) && field.base !== "compound" && field.secret !== true && field.deprecated === undefined)
     .map(([name]) => name);
-  const names = CHOSEN[typeName] ?? [...scalars.slice(0, 3), ...references.slice(0, 2)].slice(0, CHOSEN_COUNT);
-  return names
-    .filter((name) => name in entry.properties || references.includes(name))
-    .map((name) => {
-      const field = entry.properties[name];
-      const sorts = field !== undefined && field.base !== "compound" && field.list !== true;
-      return { name, title: fieldTitle(name, typeName), sorts };
-    });
+  return [...(CHOSEN[typeName] ?? [...scalars.slice(0, 3), ...references.slice(0, 2)].slice(0, CHOSEN_COUNT))];
+}
+
+/** The columns of these names, in their order; names that the type does not have are left out. */
+export function columnsOf(typeName: string, entry: ObjectType, names: readonly string[] = usualColumns(typeName, entry)): Column[] {
+  const offered = new Map(offeredColumns(typeName, entry).map((each) => [each.name, each]));
+  return names.flatMap((name) => offered.get(name) ?? []);
+}
+
+export function changedAt(object: ConfigObject): string {
+  const permissions = object["id_perms"] as { last_modified?: string } | undefined;
+  return (permissions?.last_modified ?? "").slice(0, 19).replace("T", " ");
 }
 
 /** A value in few words. */

@@ -1,7 +1,9 @@
 /** Objects into a file and out of one: JSON, one entry per object, that `skytrail apply -f` takes as well. */
 
 import { list, type Operation, type Query } from "../../api/client";
-import { type ConfigObject, type Document, isDocument, isEmpty, isList, textsOf } from "../../model/document";
+import { csv } from "../../model/csv";
+import { type ConfigObject, type Document, isDocument, isEmpty, isList, lastName, textsOf } from "../../model/document";
+import { brief, changedAt, type Column } from "./columns";
 
 const EXPORT_PAGE = 1000;
 /** Made by the server: another one makes its own. */
@@ -26,17 +28,29 @@ function portable(value: Document[string]): Document[string] {
   });
 }
 
-export async function exportAll(type: string, query: Query): Promise<Entry[]> {
-  const found: Entry[] = [];
-  const { filter = [], sort = "fq_name" } = query;
+/** All that a list shows, page by page. */
+async function allOf(type: string, query: Query): Promise<ConfigObject[]> {
+  const found: ConfigObject[] = [];
   let cursor: string | null = "";
   while (cursor !== null) {
     // oxlint-disable-next-line no-await-in-loop -- each page names the next
-    const page: Awaited<ReturnType<typeof list>> = await list(type, { filter, sort, limit: EXPORT_PAGE, cursor });
-    found.push(...page.items.map((object) => exported(type, object)));
+    const page: Awaited<ReturnType<typeof list>> = await list(type, { sort: "fq_name", ...query, limit: EXPORT_PAGE, cursor });
+    found.push(...page.items);
     cursor = page.next;
   }
   return found;
+}
+
+export async function exportAll(type: string, query: Query): Promise<Entry[]> {
+  const { fields: _shown, ...whole } = query;
+  return (await allOf(type, whole)).map((object) => exported(type, object));
+}
+
+/** What the list shows, as a table for other programs. */
+export async function exportTable(type: string, query: Query, columns: readonly Column[]): Promise<{ readonly text: string; readonly count: number }> {
+  const objects = await allOf(type, query);
+  const rows = objects.map((object) => [lastName(object.fq_name), object.fq_name.slice(0, -1).join(":"), ...columns.map(({ name }) => brief(object[name])), changedAt(object), object.uuid]);
+  return { text: csv([["Name", "Parent", ...columns.map(({ title }) => title), "Changed", "UUID"], ...rows]), count: objects.length };
 }
 
 export function download(name: string, text: string, type = "application/json"): void {

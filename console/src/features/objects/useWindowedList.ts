@@ -7,10 +7,17 @@
 import { keepPreviousData, useQueries, useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 
-import { list, type Query } from "../../api/client";
+import { list, type Query, Refused } from "../../api/client";
 import type { ConfigObject } from "../../model/document";
 
 export const PAGE_ROWS = 100;
+/** How far objects have come changes without a change of theirs: lists by it are asked for again. */
+const JUDGED_AGAIN_MS = 10_000;
+const GONE = 410;
+
+function isByRealised({ realised = "", sort = "" }: Query): boolean {
+  return realised !== "" || sort.endsWith("realised");
+}
 
 export interface WindowedList {
   readonly count: number;
@@ -26,17 +33,21 @@ export function useWindowedList(type: string, query: Query, first: number, last:
     queryKey: ["list", type, asked],
     queryFn: ({ signal }) => list(type, { ...query, limit: PAGE_ROWS }, signal),
     placeholderData: keepPreviousData,
+    refetchInterval: isByRealised(query) ? JUDGED_AGAIN_MS : false,
   });
+  // The server's pages are of one judgement, which each first page makes anew.
+  const judged = isByRealised(query) ? head.dataUpdatedAt : 0;
   const revision = head.data?.revision ?? 0;
   const count = head.data?.count ?? 0;
   const wanted = pagesOf(first, Math.min(last, count - 1)).filter((page) => page > 0);
   const pages = useQueries({
     queries: wanted.map((page) => ({
-      queryKey: ["page", type, asked, revision, page],
+      queryKey: ["page", type, asked, revision, judged, page],
       queryFn: ({ signal }: { signal: AbortSignal }) =>
         list(type, { ...query, limit: PAGE_ROWS, cursor: `${revision}.${page * PAGE_ROWS}` }, signal),
       staleTime: Infinity,
       gcTime: 30_000,
+      retry: (tries: number, error: Error) => !isGone(error) && tries < 2,
     })),
   });
   const kept = useKept(`${type} ${asked}`);
@@ -46,8 +57,13 @@ export function useWindowedList(type: string, query: Query, first: number, last:
     if (found !== undefined) kept.set(page, found.items);
   });
   const row = (index: number) => kept.get(Math.floor(index / PAGE_ROWS))?.[index % PAGE_ROWS];
-  const error = head.error ?? pages.find((page) => page.error !== null)?.error ?? null;
+  // A list that the server no longer keeps is begun anew by the next first page.
+  const error = head.error ?? pages.find((page) => page.error !== null && !isGone(page.error))?.error ?? null;
   return { count, revision, isLoading: head.isLoading, error, row };
+}
+
+function isGone(error: Error): boolean {
+  return error instanceof Refused && error.status === GONE;
 }
 
 /** New for each key: another list has other rows. */

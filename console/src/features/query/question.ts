@@ -1,5 +1,6 @@
 /** A question to history as the page's address holds it and as analytics takes it. */
 
+import { csv } from "../../model/csv";
 import { type Moment, timeAsOf } from "../../api/moment";
 import type { Json } from "../../model/document";
 
@@ -252,13 +253,6 @@ export function readable(column: string, value: Json | undefined): string {
   return members.join(", ").replaceAll(/&(lt|gt|quot|apos|amp);/g, (entity) => ENTITIES[entity] ?? entity);
 }
 
-/** A spreadsheet takes a text that begins with one of these for a formula. */
-function quoted(text: string): string {
-  const isFormula = /^[=+\-@\t]/.test(text) && Number.isNaN(Number(text));
-  return `"${(isFormula ? `'${text}` : text).replaceAll('"', '""')}"`;
-}
-
 export function csvOf(columns: readonly string[], rows: readonly Readonly<Record<string, Json>>[]): string {
-  const lines = [columns.map(quoted), ...rows.map((row) => columns.map((column) => quoted(cellText(column, valueOf(row, column)))))];
-  return `${lines.map((cells) => cells.join(",")).join("\r\n")}\r\n`;
+  return csv([columns, ...rows.map((row) => columns.map((column) => cellText(column, valueOf(row, column))))]);
 }

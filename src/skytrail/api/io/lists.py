@@ -1,6 +1,6 @@
 """Lists over HTTP: typed filters, sort, counts, and pages that all show one revision.
 
-GET /api/v1/<type>?filter=&tags=&labels=&parent=&sort=&fields=&limit=&cursor=&count=&revision=
+GET /api/v1/<type>?filter=&tags=&labels=&parent=&realised=&sort=&fields=&limit=&cursor=&count=&revision=
 
 A cursor names the revision of the first page. Later pages show the objects as they were then, out
 of the audit log when they have changed meanwhile: nothing is missed and nothing comes twice.
@@ -8,6 +8,7 @@ of the audit log when they have changed meanwhile: nothing is missed and nothing
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -24,9 +25,12 @@ from skytrail.api.io.history import HistoryApi
 from skytrail.api.io.native import NativeApi, check_parameters, flag
 from skytrail.api.native import etag_of
 from skytrail.api.problem import did_you_mean
-from skytrail.api.refusal import bad_request
+from skytrail.api.realised import Judge, Realised, words_of
+from skytrail.api.refusal import Refused, bad_request
 from skytrail.api.selection import selection_of, sort_key_of
 from skytrail.api.service import ConfigService
+from skytrail.api.status import StatusBoard
+from skytrail.api.unseen_names import eyes_of
 from skytrail.model.catalog_types import ObjectType
 from skytrail.model.validate import shown
 from skytrail.runtime.asgi import Request, Response, Router
@@ -38,11 +42,13 @@ KEPT_OBJECTS_MAX = 500_000
 KEPT_S = 60.0
 _PARAMETERS = frozenset(
     {
-        "filter", "tags", "labels", "parent", "sort", "fields", "limit", "cursor", "count",
-        "revision",
+        "filter", "tags", "labels", "parent", "realised", "sort", "fields", "limit", "cursor",
+        "count", "revision",
     }
 )  # fmt: skip
 _SELECTING = ("filter", "tags", "labels", "parent")
+_BY_REALISED = frozenset({"realised", "-realised"})
+_JUDGED_AT_ONCE = 200
 _WATCH_PARAMETERS = frozenset({"types", "from_revision", "history", *_SELECTING})
 
 
@@ -57,7 +63,11 @@ class _Asked(NamedTuple):
     @classmethod
     def of(cls, resource: ObjectType, revision: int, caller: Caller, request: Request) -> _Asked:
         given = request.query_all
-        chosen = ((name, tuple(given[name])) for name in (*_SELECTING, "sort") if name in given)
+        chosen = (
+            (name, tuple(given[name]))
+            for name in (*_SELECTING, "realised", "sort")
+            if name in given
+        )
         return cls(resource.name, revision, caller, tuple(chosen))
 
 
@@ -88,11 +98,16 @@ class _KeptLists:
 class ListApi:
     """The list endpoint of every type."""
 
-    def __init__(self, service: ConfigService, native: NativeApi, history: HistoryApi) -> None:
+    def __init__(
+        self, service: ConfigService, native: NativeApi, history: HistoryApi, board: StatusBoard
+    ) -> None:
         self._service = service
+        self._board = board
         self._native = native
         self._history = history
         self._kept = _KeptLists()
+        self._judging = asyncio.Lock()
+        """Held for one list at a time: judging many objects takes the processor for long."""
 
     def add_routes(self, router: Router) -> None:
         router.add("GET", "/api/v1/{type}", self._list)
@@ -107,7 +122,7 @@ class ListApi:
         asked = _Asked.of(resource, revision, caller, request)
         records = self._kept.take(asked, time.monotonic()) if "cursor" in request.query else None
         if records is None:
-            records = await self._select(resource, revision, request)
+            records = await self._chosen(resource, revision, request)
         if flag(request, "count"):
             return bodies.reply({"revision": revision, "count": len(records)})
         page = records[offset : offset + limit]
@@ -127,11 +142,49 @@ class ListApi:
         body = msgspec.json.encode(head)[:-1] + b',"items":[' + items + b"]}"
         return bodies.reply(body)
 
-    async def _select(self, resource: ObjectType, revision: int, request: Request) -> list[Record]:
+    async def _chosen(self, resource: ObjectType, revision: int, request: Request) -> list[Record]:
+        """Return the list, in order; also by how far changes have come, which is known of now only."""
+        wanted = request.query.get("realised")
+        sort = request.query.get("sort", "fq_name")
+        if wanted is None and sort not in _BY_REALISED:
+            return await self._select(resource, revision, request, sort)
+        words = frozenset(Realised) if wanted is None else words_of(wanted)
+        if "revision" in request.query:
+            raise bad_request(
+                "realised: how far changes have come is known of now, not of the past"
+            )
+        if "cursor" in request.query:
+            raise Refused(410, "The list is not kept any more, and things went on: begin it anew")
+        by_name = "-fq_name" if sort == "-realised" else "fq_name"
+        records = await self._select(
+            resource, revision, request, by_name if sort in _BY_REALISED else sort
+        )
+        judged = await self._judged(records, caller_of(request))
+        records = [record for record in records if judged[record.uuid] in words]
+        if sort in _BY_REALISED:
+            records.sort(key=lambda record: judged[record.uuid], reverse=sort == "-realised")
+        return records
+
+    async def _judged(self, records: list[Record], caller: Caller) -> dict[str, Realised]:
+        graph = self._service.graph
+        async with self._judging:
+            now = time.monotonic()
+            placed = self._board.hosts_by_machine(now)
+            judge = Judge(graph, self._board.told(now), placed, eyes_of(graph, caller))
+            judged: dict[str, Realised] = {}
+            for number, record in enumerate(records):
+                judged[record.uuid] = judge.of(record)
+                if number % _JUDGED_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+        return judged
+
+    async def _select(
+        self, resource: ObjectType, revision: int, request: Request, sort: str
+    ) -> list[Record]:
         """Return all that the caller sees and the query selects, in order."""
         graph, caller = self._service.graph, caller_of(request)
         chosen = selection_of(graph, resource, request.query_all, caller)
-        key, downwards = sort_key_of(resource, request.query.get("sort", "fq_name"))
+        key, downwards = sort_key_of(resource, sort)
         seen = [
             record
             for record in await self._as_of(resource, revision)

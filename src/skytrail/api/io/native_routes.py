@@ -27,7 +27,7 @@ def add_native_routes(
     planner = Planner(service, deriver, board)
     native.add_routes(router)
     history.add_routes(router, native)
-    ListApi(service, native, history).add_routes(router)
+    ListApi(service, native, history, board).add_routes(router)
     ChangeSetApi(service, native, planner).add_routes(router)
     StatusApi(service, native, board).add_routes(router)
     DescriptionApi(service, native).add_routes(router)

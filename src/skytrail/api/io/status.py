@@ -75,7 +75,8 @@ class StatusApi:
             raise bad_request(f"uuids names 1 to {OBJECTS_COUNT_MAX} objects, by commas")
         graph, caller = self._service.graph, caller_of(request)
         now = time.monotonic()
-        placed, eyes = self._board.hosts_by_machine(now), eyes_of(graph, caller)
+        told, eyes = self._board.told(now), eyes_of(graph, caller)
+        placed = self._board.hosts_by_machine(now)
         found: list[Document] = []
         for uuid in dict.fromkeys(uuids):
             record = graph.get(uuid)
@@ -83,7 +84,7 @@ class StatusApi:
                 continue
             if not authorize.sees(graph, caller, record):
                 continue
-            conditions = self._board.conditions(record, need_of(graph, record, placed), now, eyes)
+            conditions = told.conditions(record, need_of(graph, record, placed), eyes)
             found.append({"uuid": uuid, "revision": record.mod_revision, "conditions": conditions})
         return bodies.reply({"revision": self._service.revision, "items": found})
 
@@ -101,7 +102,7 @@ class StatusApi:
         now = time.monotonic()
         need = need_of(graph, record, self._board.hosts_by_machine(now))
         eyes = eyes_of(graph, caller)
-        conditions = self._board.conditions(record, need, now, eyes)
+        conditions = self._board.told(now).conditions(record, need, eyes)
         reply: Document = {
             "type": record.type_name,
             "uuid": record.uuid,
