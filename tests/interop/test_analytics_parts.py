@@ -353,12 +353,17 @@ def test_what_one_node_keeps_is_not_told_to_the_next_again(nodes):
 def test_the_modern_answer_names_who_is_missing(nodes):
     one, other, _ = nodes
     one.kill()
+    asked = ["sessions", "--last", "4h", "--limit", "3", "--json"]
     try:
+        shown = CliRunner().invoke(main, [*asked, "--analytics", f"{one.url},{other.url}"])
         reply = httpx.get(f"{other.url}/api/v1/logs?last=2h", timeout=60)
         lines = httpx.get(f"{other.url}/api/v1/logs?last=2h&format=ndjson", timeout=60)
     finally:
         one.start()
 
+    assert len(json.loads(shown.stdout)) == 3
+    assert f"no analytics node answers at {one.url}" in shown.stderr
+    assert f"asked in its place: {other.url}" in shown.stderr
     assert list(reply.json()["missing"]) == [one.url]
     assert "cannot be reached" in reply.json()["missing"][one.url]
     assert one.url in json.loads(lines.text.splitlines()[-1])["error"]

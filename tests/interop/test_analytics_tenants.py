@@ -711,3 +711,21 @@ def test_member_asks_on_the_terminal(controller, words, shown, monkeypatch) -> N
     assert done.exit_code == 0, done.output
     assert shown in done.output
     assert not [each for each in SECRETS if each in done.output]
+
+
+@pytest.mark.parametrize("words", [["sessions"], ["uve", "virtual-machine-interface"], ["alarms"]])
+def test_who_logged_in_asks_by_way_of_the_api(controller, words, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("SKYTRAIL_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.setenv("SKYTRAIL_LAB_ROOT", str(tmp_path / "labs"))
+    monkeypatch.setenv("COLUMNS", "400")
+    (tmp_path / "password").write_text(PASSWORD)
+    place = ["--api", f"https://127.0.0.1:{controller.api}"]
+    place += ["--ca", str(controller.data / "security/ca.pem")]
+    login = ["login", "red", "--password-file", str(tmp_path / "password"), *place]
+    assert CliRunner().invoke(main, login).exit_code == 0
+
+    done = CliRunner().invoke(main, words)
+
+    assert done.exit_code == 0, done.output
+    assert "default-domain:red:" in done.output
+    assert not [each for each in SECRETS if each in done.output]

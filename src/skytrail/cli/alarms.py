@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from skytrail.cli import output
-from skytrail.cli.analytics import Analytics, analytics_url, checked_time, node_options
+from skytrail.cli.analytics import checked_time
 from skytrail.cli.analytics_gaps import note_gaps
+from skytrail.cli.analytics_node import Analytics, node_options, opened_node
 from skytrail.cli.analytics_tables import time_text
 from skytrail.cli.help_text import examples
 from skytrail.cli.session import Refused, console, reported
@@ -64,7 +65,7 @@ def alarms(
             raise click.UsageError(f"Options of {ctx.invoked_subcommand} stand behind it.")
         return
     with reported():
-        node = Analytics(analytics_url(url, lab_name))
+        node = opened_node(url, lab_name)
         if collected is not None:
             kind, _, name = collected.partition(":")
             path = f"/api/v1/alarms/{quote(kind, safe='')}/{quote(name, safe='')}/collected"
@@ -172,7 +173,7 @@ def dry_run(
     if entity:
         asked["entity"] = entity
     with reported():
-        node = Analytics(analytics_url(url, lab_name))
+        node = opened_node(url, lab_name)
         found = mapping(node.call("POST", "/api/v1/alarms/dry-run", asked))
         if as_json:
             output.print_json(found)

@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 import html
-import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Final
 from urllib.parse import quote
 
 import click
-import httpx
 import msgspec
 from rich.table import Table
 from rich.text import Text
 
 from skytrail.cli import output
-from skytrail.cli.access import access_of
 from skytrail.cli.analytics_gaps import note_gaps
+from skytrail.cli.analytics_node import Analytics, node_options, opened_node
 from skytrail.cli.help_text import examples
-from skytrail.cli.lab_choice import lab_option, readable_labs
-from skytrail.cli.place import given_access
-from skytrail.cli.session import Refused, Unreachable, console, reported
+from skytrail.cli.session import Refused, console, reported
 from skytrail.cli.values import Json, mapping, text
-from skytrail.lab import labs, state
-from skytrail.lab.state import LabError
 from skytrail.runtime.terminal import printable
 
-VARIABLE: Final = "SKYTRAIL_ANALYTICS"
-DEFAULT_URL: Final = "http://127.0.0.1:8081"
 TAIL_S: Final = 1.0
-_FORBIDDEN: Final = 403
-_MISSING: Final = "x-skytrail-missing-nodes"
-_TIMEOUT_S: Final = 70.0
 _FIELDS: Final = (
     "MessageTS",
     "Source",
@@ -48,118 +37,6 @@ _LEVELS: Final = ("emergency", "alert", "critical", "error", "warning", "notice"
 _LEAF: Final = re.compile(r"<([A-Za-z_][\w.-]*)(?: [^<>]*)?>([^<>]*)</\1>")
 _OLD: Final = re.compile(r"[0-9]{1,6}[smhd]")
 _EQUAL, _AT_MOST, _PREFIX = 1, 5, 7
-FunctionT = TypeVar("FunctionT", bound=Callable[..., object])
-
-
-def node_options(function: FunctionT) -> FunctionT:
-    """Add the options that say which analytics node is asked: ``url`` and ``lab_name``."""
-    url = click.option("--analytics", "url", metavar="URL", help=f"Where to ask.  [env {VARIABLE}]")
-    return lab_option(url(function))
-
-
-class NotShown(Refused):
-    """It is not for who asks."""
-
-
-class Analytics:
-    """One analytics node as a command asks it."""
-
-    def __init__(self, url: str) -> None:
-        access = access_of(given_access(click.get_current_context(silent=True)))
-        self._client = httpx.Client(
-            base_url=url,
-            verify=access.verification(url),
-            auth=access.authentication(),
-            timeout=_TIMEOUT_S,
-            trust_env=False,
-        )
-        self._url = url
-        self._missing: set[str] = set()
-
-    def call(self, method: str, path: str, body: object = None) -> object:
-        """Return the answer; click's exceptions say what went wrong and what to do."""
-        content = None if body is None else msgspec.json.encode(body)
-        try:
-            reply = self._client.request(method, path, content=content)
-        except httpx.HTTPError as error:
-            speaks_tls = self._url.startswith("http:") and "disconnected" in str(error)
-            advice = (
-                f"it may speak TLS, as that of `skytrail up --secure`: --analytics https{self._url[4:]}"
-                if speaks_tls
-                else f"`skytrail up` runs one; --analytics URL or {VARIABLE} says where"
-            )
-            raise Unreachable(
-                f"no analytics node answers at {self._url}: {error}\n{advice}"
-            ) from error
-        if reply.status_code == _FORBIDDEN:
-            raise NotShown(f"{reply.text} ({reply.status_code})")
-        if reply.status_code != 200:
-            raise Refused(f"{reply.text} ({reply.status_code})")
-        self._note_missing(reply.headers.get(_MISSING, ""))
-        return msgspec.json.decode(reply.content)
-
-    def _note_missing(self, nodes: str) -> None:
-        """Say, once, whose part of history is not in an answer."""
-        if nodes and nodes not in self._missing:
-            self._missing.add(nodes)
-            output.note(
-                printable(f"Not all of it: what these analytics nodes keep is missing: {nodes}")
-            )
-
-    def rows_for_all(self, question: Mapping[str, object]) -> list[Json]:
-        """Return rows as :meth:`query`, none where they are not for who asks."""
-        try:
-            return self.query(question)
-        except NotShown:
-            return []
-
-    def query(self, question: Mapping[str, object]) -> list[Json]:
-        answer = mapping(self.call("POST", "/analytics/query", question))
-        rows = answer.get("value")
-        return [mapping(row) for row in rows] if isinstance(rows, list) else []
-
-
-def analytics_url(given: str | None, lab_name: str | None) -> str:
-    """Return where to ask: as told, the only lab's that has a node, or where `skytrail up` listens.
-
-    Says on standard error which lab is asked when nobody chose it; refused when several could be.
-    """
-    if given and lab_name:
-        raise click.UsageError("--analytics and --lab both say where to ask; give one of them.")
-    told = given or (None if lab_name else os.environ.get(VARIABLE))
-    if told:
-        return told
-    try:
-        if lab_name or os.environ.get(labs.VARIABLE):
-            return _url_of(lab_name or state.chosen_name())
-    except LabError as error:
-        raise Refused(str(error)) from error
-    nodes = {lab.name: lab.analytics_port for lab in readable_labs() if lab.analytics_port}
-    if len(nodes) > 1:
-        raise Refused(
-            f"several labs have an analytics node: {', '.join(nodes)}; choose one: --lab NAME or"
-            f" {labs.VARIABLE}=NAME (another node: --analytics URL)"
-        )
-    for name, port in nodes.items():
-        output.note(f"analytics node of lab {name}: {_local(port)}")
-        return _local(port)
-    return DEFAULT_URL
-
-
-def _url_of(lab_name: str) -> str:
-    try:
-        port = state.read(lab_name).analytics_port
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(f"lab {lab_name} cannot be read: {error}") from error
-    if not port:
-        raise Refused(
-            f"lab {lab_name} has no analytics node; `analytics: true` in its topology file makes one"
-        )
-    return _local(port)
-
-
-def _local(port: int) -> str:
-    return f"http://127.0.0.1:{port}"
 
 
 def checked_time(last: str, option: str = "--last") -> str:
@@ -206,7 +83,7 @@ def logs(
     checked_time(last)
     table, matches = _question(about, chosen)
     with reported():
-        node = Analytics(analytics_url(url, lab_name))
+        node = opened_node(url, lab_name)
         question: dict[str, object] = {
             "table": table, "start_time": f"now-{last}", "end_time": "now",
             "select_fields": list(_FIELDS), "where": [matches] if matches else None,
@@ -325,7 +202,7 @@ def uve(
     if at is not None and kind is None:
         raise click.UsageError("--at shows entities of a TYPE; name one.")
     with reported():
-        node = Analytics(analytics_url(url, lab_name))
+        node = opened_node(url, lab_name)
         if kind is None:
             _print_types(node, as_json=as_json)
             return

@@ -12,7 +12,7 @@ from skytrail.cli.values import Json, text
 from skytrail.runtime.terminal import printable
 
 if TYPE_CHECKING:
-    from skytrail.cli.analytics import Analytics
+    from skytrail.cli.analytics_node import Analytics
 
 SHOWN_COUNT: Final = 5
 _COLUMNS: Final = ("T", "Until", "Source", "Kind", "Reason", "Count")

@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from skytrail.cli import output
-from skytrail.cli.analytics import Analytics, analytics_url, checked_time, node_options
+from skytrail.cli.analytics import checked_time
 from skytrail.cli.analytics_gaps import note_gaps
+from skytrail.cli.analytics_node import Analytics, node_options, opened_node
 from skytrail.cli.help_text import examples
 from skytrail.cli.lookup import only_fitting
 from skytrail.cli.names import did_you_mean, fits_length, full_names, read_project, split_name
@@ -131,7 +132,7 @@ def sessions(
         question |= {"sort_fields": [_TOTALS[1]]}
     question["select_fields"] = list(chosen_columns)
     with reported():
-        node = Analytics(analytics_url(url, lab_name))
+        node = opened_node(url, lab_name)
         for option, column in (("network", "vn"), ("remote_network", "remote_vn")):
             given = chosen[option]
             if given:
@@ -209,7 +210,7 @@ def stats(
 ) -> None:  # fmt: skip
     """Show numbers over time: the tables there are, the columns of one, or its rows."""
     with reported():
-        node = Analytics(analytics_url(url, lab_name))
+        node = opened_node(url, lab_name)
         if table is not None:
             _check_told(node, table)
         if table is None or select is None:

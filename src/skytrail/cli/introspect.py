@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from skytrail.cli import output
-from skytrail.cli.analytics import Analytics, analytics_url, node_options
+from skytrail.cli.analytics_node import node_options, opened_node
 from skytrail.cli.help_text import examples
 from skytrail.cli.session import console, reported
 from skytrail.cli.values import Json, mapping, text
@@ -66,7 +66,7 @@ def introspect(
         asked += [("match", match)] if match else []
     path = "/api/v1/introspect" + (f"/{quote(page, safe='')}" if page is not None else "")
     with reported():
-        node = Analytics(analytics_url(url, lab_name))
+        node = opened_node(url, lab_name)
         found = mapping(node.call("GET", f"{path}?{urlencode(asked)}"))
     if as_json:
         output.print_json(found)

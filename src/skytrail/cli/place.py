@@ -5,6 +5,12 @@
 
 Where several run here and none is named, none is asked: a change must not land in a lab that
 nobody meant.
+
+Which analytics node is asked follows from it (``analytics_node``): where an API is named, by an option, a variable or a
+login, that API passes questions on; a lab has its own node.
+
+    --analytics, --lab  >  $SKYTRAIL_ANALYTICS  >  --api, --api-socket, $SKYTRAIL_API_SOCKET, $SKYTRAIL_API  >  $SKYTRAIL_LAB
+        >  the user's file  >  the only lab that has a node  >  http://127.0.0.1:8081
 """
 
 from __future__ import annotations
@@ -124,6 +130,15 @@ def named_place(given: Mapping[str, str | None], environment: Mapping[str, str])
     return _of_lab(lab, by=f"by ${labs.VARIABLE}") if lab else None
 
 
+def login_place(settings: Mapping[str, str]) -> Place | None:
+    """Return the place of the user's file, None when it names none."""
+    if settings.get("api") or settings.get("api_socket"):
+        return Place(
+            settings.get("api") or DEFAULT_URL, settings.get("api_socket"), by="by skytrail login"
+        )
+    return None
+
+
 def place_of(
     given: Mapping[str, str | None],
     environment: Mapping[str, str] = os.environ,
@@ -138,10 +153,7 @@ def place_of(
     named = named_place(given, environment)
     if named is not None:
         return named
-    kept = settings or {}
-    if kept.get("api") or kept.get("api_socket"):
-        return Place(kept.get("api") or DEFAULT_URL, kept.get("api_socket"), by="by skytrail login")
-    return _only_one(listens)
+    return login_place(settings or {}) or _only_one(listens)
 
 
 def _only_one(listens: Callable[[str], bool]) -> Place:

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from skytrail.cli import output
-from skytrail.cli.analytics import Analytics, analytics_url, checked_time, node_options
+from skytrail.cli.analytics import checked_time
+from skytrail.cli.analytics_node import node_options, opened_node
 from skytrail.cli.help_text import examples
 from skytrail.cli.session import console, reported
 from skytrail.cli.values import Json, mapping, text
@@ -55,7 +56,7 @@ def underlay(
     }  # fmt: skip
     asked = urlencode({name: value for name, value in members.items() if value is not None})
     with reported():
-        node = Analytics(analytics_url(url, lab_name))
+        node = opened_node(url, lab_name)
         found = mapping(node.call("GET", f"/analytics/underlay-path?{asked}"))
     if as_json:
         output.print_json(found)

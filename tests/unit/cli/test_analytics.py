@@ -11,9 +11,11 @@ from click.testing import CliRunner
 
 from skytrail.cli import main
 from skytrail.cli.alarms import _under_parents, alarms
-from skytrail.cli.analytics import DEFAULT_URL, VARIABLE, Analytics, _print_entity, analytics_url
+from skytrail.cli.analytics import _print_entity
 from skytrail.cli.analytics_gaps import lines
+from skytrail.cli.analytics_node import DEFAULT_URL, VARIABLE, Analytics, NodePlace, node_places
 from skytrail.cli.analytics_tables import full_network_name, stats
+from skytrail.cli.place import API_VARIABLE, SOCKET_VARIABLE
 from skytrail.cli.session import Refused
 from skytrail.lab import state
 from skytrail.lab.labs import VARIABLE as LAB_VARIABLE
@@ -26,7 +28,8 @@ TABLE = "StatTable.UveVirtualNetworkAgent.vn_stats"
 def labs(tmp_path, monkeypatch):
     """Return what writes the state of labs, name=port of the node, in a folder of their own."""
     monkeypatch.setenv("SKYTRAIL_LAB_ROOT", str(tmp_path))
-    for variable in (VARIABLE, LAB_VARIABLE, "SKYTRAIL_PROJECT"):
+    monkeypatch.setenv("SKYTRAIL_CONFIG", str(tmp_path / "config.toml"))
+    for variable in (VARIABLE, LAB_VARIABLE, API_VARIABLE, SOCKET_VARIABLE, "SKYTRAIL_PROJECT"):
         monkeypatch.delenv(variable, raising=False)
 
     def write(**ports: int) -> None:
@@ -67,14 +70,14 @@ def networks(*names):
 def test_without_labs_the_controller_of_this_machine_is_asked(labs, capsys) -> None:
     labs(plain=0)
 
-    assert analytics_url(None, None) == DEFAULT_URL
+    assert node_places(None, None) == [NodePlace(DEFAULT_URL)]
     assert not capsys.readouterr().err
 
 
 def test_the_only_lab_with_a_node_is_asked_and_named(labs, capsys) -> None:
     labs(plain=0, demo=9001)
 
-    assert analytics_url(None, None) == "http://127.0.0.1:9001"
+    assert node_places(None, None) == [NodePlace("http://127.0.0.1:9001")]
     assert "lab demo" in capsys.readouterr().err
 
 
@@ -82,25 +85,25 @@ def test_a_lab_that_cannot_be_read_is_named_and_passed(labs, tmp_path, capsys) -
     labs(demo=9001, broken=9002)
     (tmp_path / "broken" / "lab.json").write_text("{")
 
-    assert analytics_url(None, None) == "http://127.0.0.1:9001"
+    assert node_places(None, None) == [NodePlace("http://127.0.0.1:9001")]
     assert "lab broken cannot be read" in capsys.readouterr().err
     with pytest.raises(Refused, match="lab broken cannot be read"):
-        analytics_url(None, "broken")
+        node_places(None, "broken")
 
 
 def test_several_labs_with_nodes_are_named_and_none_is_asked(labs) -> None:
     labs(east=9001, west=9002, plain=0)
 
     with pytest.raises(Refused, match=r"east, west; choose one: --lab NAME or SKYTRAIL_LAB=NAME"):
-        analytics_url(None, None)
+        node_places(None, None)
 
 
 def test_a_chosen_lab_is_asked_without_a_word(labs, monkeypatch, capsys) -> None:
     labs(east=9001, west=9002)
     monkeypatch.setenv(LAB_VARIABLE, "west")
 
-    assert analytics_url(None, None) == "http://127.0.0.1:9002"
-    assert analytics_url(None, "east") == "http://127.0.0.1:9001"
+    assert node_places(None, None) == [NodePlace("http://127.0.0.1:9002")]
+    assert node_places(None, "east") == [NodePlace("http://127.0.0.1:9001")]
     assert not capsys.readouterr().err
 
 
@@ -109,16 +112,47 @@ def test_an_option_wins_over_variables(labs, monkeypatch) -> None:
     monkeypatch.setenv(VARIABLE, "http://192.0.2.1:8081")
     monkeypatch.setenv(LAB_VARIABLE, "west")
 
-    assert analytics_url("http://192.0.2.2", None) == "http://192.0.2.2"
-    assert analytics_url(None, "east") == "http://127.0.0.1:9001"
-    assert analytics_url(None, None) == "http://192.0.2.1:8081"
+    assert node_places("http://192.0.2.2", None) == [NodePlace("http://192.0.2.2")]
+    assert node_places(None, "east") == [NodePlace("http://127.0.0.1:9001")]
+    assert node_places(None, None) == [NodePlace("http://192.0.2.1:8081")]
+
+
+def test_an_api_that_is_named_passes_questions_on(labs, monkeypatch, tmp_path) -> None:
+    labs(east=9001)
+    (tmp_path / "config.toml").write_text('api = "https://controller:8082"\n')
+
+    assert node_places(None, None) == [NodePlace("https://controller:8082", is_api=True)]
+    assert node_places(None, "east") == [NodePlace("http://127.0.0.1:9001")]
+    monkeypatch.setenv(LAB_VARIABLE, "east")
+    assert node_places(None, None) == [NodePlace("http://127.0.0.1:9001")]
+    monkeypatch.setenv(API_VARIABLE, "http://192.0.2.9:8082")
+    assert node_places(None, None) == [NodePlace("http://192.0.2.9:8082", is_api=True)]
+    monkeypatch.setenv(VARIABLE, "http://192.0.2.1, https://192.0.2.2")
+    assert node_places(None, None) == [
+        NodePlace("http://192.0.2.1"),
+        NodePlace("https://192.0.2.2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "passed"),
+    [
+        ("/analytics/query", "/api/v1/analytics/query"),
+        ("/analytics/uves/vrouter/*?flat", "/api/v1/analytics/uves/vrouter/*?flat"),
+        ("/api/v1/introspect/routes", "/api/v1/analytics/introspect/routes"),
+        ("/api/v1/alarms/dry-run", "/api/v1/analytics/alarms/dry-run"),
+    ],
+)
+def test_paths_of_a_node_are_below_one_of_the_api(path, passed) -> None:
+    assert NodePlace("http://x", is_api=True).path(path) == passed
+    assert NodePlace("http://x").path(path) == path
 
 
 def test_two_places_at_once_are_wrong_usage(labs) -> None:
     labs(east=9001)
 
     with pytest.raises(click.UsageError):
-        analytics_url("http://192.0.2.2", "east")
+        node_places("http://192.0.2.2", "east")
 
 
 @pytest.mark.parametrize(
@@ -128,10 +162,10 @@ def test_a_lab_without_a_node_is_refused(labs, monkeypatch, name, said) -> None:
     labs(plain=0, east=9001)
 
     with pytest.raises(Refused, match=said):
-        analytics_url(None, name)
+        node_places(None, name)
     monkeypatch.setenv(LAB_VARIABLE, name)
     with pytest.raises(Refused, match=said):
-        analytics_url(None, None)
+        node_places(None, None)
 
 
 @pytest.mark.parametrize("command", ["uve", "logs", "sessions", "stats", "alarms"])
@@ -194,7 +228,7 @@ def tables(monkeypatch):
             "columns": [{"name": name, "datatype": kind} for name, kind in columns]
         },
     }
-    monkeypatch.setattr("skytrail.cli.analytics_tables.Analytics", lambda _: Told(answers))
+    monkeypatch.setattr("skytrail.cli.analytics_tables.opened_node", lambda *_: Told(answers))
 
 
 @pytest.mark.usefixtures("tables")
@@ -253,7 +287,7 @@ def asked(monkeypatch):
             return super().call(method, path, body)
 
     answers = {"/api/v1/alarms/dry-run": FOUND, "/analytics/query": {"value": []}}
-    monkeypatch.setattr("skytrail.cli.alarms.Analytics", lambda _: Node(answers))
+    monkeypatch.setattr("skytrail.cli.alarms.opened_node", lambda *_: Node(answers))
     return bodies
 
 
