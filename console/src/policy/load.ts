@@ -37,8 +37,10 @@ export async function loadSecurity(scope: Scope, signal: AbortSignal): Promise<S
       return [kind, pages.flatMap((page) => page.items)] as const;
     }),
   );
-  const [type, name] = scope.length === 0 ? ["global-system-config", "default-global-system-config"] : ["project", scope.at(-1) ?? ""];
-  const holders = await list(type, { filter: [`name:in:${name}`], fields: ["enable_security_policy_draft", "application_policy_set_refs"] }, signal);
+  const [type, name, ...fields] = scope.length === 0
+    ? ["global-system-config", "default-global-system-config"] as const
+    : ["project", scope.at(-1) ?? "", "application_policy_set_refs"] as const;
+  const holders = await list(type, { filter: [`name:in:${name}`], fields: ["enable_security_policy_draft", ...fields] }, signal);
   const tags = await list("tag", { fields: ["tag_type_name"], limit: LIMIT, sort: "fq_name" }, signal);
   const own = tags.items.filter((each) => each.fq_name.length > 1 && each.fq_name.slice(0, -1).join(":") === scope.join(":"));
   const global = tags.items.filter((each) => each.fq_name.length === 1);

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from skytrail.api.security_settings import SecuritySettings
 from skytrail.api.status import LEASE_S_MAX
+
+from .security_server import Secured
 
 PROJECT = ["default-domain", "default-project"]
 
@@ -331,3 +334,28 @@ def test_conditions_of_nothing_of_too_many_or_of_no_type_are_refused(api) -> Non
         "type=virtual-network&uuids=a&x=1",
     ):
         assert api.call("GET", f"/api/v1/conditions?{query}").status == 400, query
+
+
+def test_members_are_told_how_far_their_own_objects_have_come(api) -> None:
+    own = api.create("project", fq_name=["default-domain", "own"])
+    api.create("project", fq_name=["default-domain", "other"])
+    mine, theirs = (
+        api.create("virtual-network", fq_name=["default-domain", name, "net"], parent_type="project")
+        for name in ("own", "other")
+    )  # fmt: skip
+    server = Secured(api, SecuritySettings(authentication=["local"], cloud_admin_role="admin"))
+    server.user("ann", roles=["member"], project="default-domain:own")
+    token = server.login("ann")
+    asked = f"/api/v1/conditions?type=virtual-network&uuids={mine},{theirs}"
+    assert server.call("GET", asked, x_auth_token=token).status == 403
+
+    rules = [
+        {"rule_object": "virtual-network", "rule_perms": [{"role_name": "member", "role_crud": "R"}]}
+    ]  # fmt: skip
+    server.as_root("POST", "/api-access-lists", {"api-access-list": {
+        "fq_name": ["default-global-system-config", "members"],
+        "parent_type": "global-system-config",
+        "api_access_list_entries": {"rbac_rule": rules}}})  # fmt: skip
+    reply = server.call("GET", asked, x_auth_token=token)
+
+    assert [each["uuid"] for each in reply.json["items"]] == [mine], own

@@ -9,6 +9,7 @@ import { asOf, call } from "../../api/client";
 import { moment } from "../../api/moment";
 import { typeTitle } from "../../model/catalog";
 import { type Document, type Json, lastName } from "../../model/document";
+import { useConsole } from "../../app/context";
 import { travel } from "../../app/TimeMachine";
 import { PlanTables } from "../objects/PlanPreview";
 
@@ -86,13 +87,16 @@ export function HistoryTable({ object }: { readonly object?: string }) {
 }
 
 function Changes({ entry }: { readonly entry: Entry }) {
+  const { catalog } = useConsole();
   const shown = entry.operations.slice(0, SHOWN_COUNT);
   return (
     <>
       {shown.map((each) => (
         <div key={`${each.op} ${each.uuid}`}>
           <Tag color={COLOURS[each.op] ?? "blue"}>{each.op}</Tag>
-          {typeTitle(each.type)} <Link style={{ textDecoration: "underline" }} to={`/o/${each.type}/${each.uuid}`}>{lastName(each.fq_name)}</Link>
+          {typeTitle(each.type)} {catalog.objects[each.type] === undefined
+            ? lastName(each.fq_name)
+            : <Link style={{ textDecoration: "underline" }} to={`/o/${each.type}/${each.uuid}`}>{lastName(each.fq_name)}</Link>}
           {(each.fields ?? []).slice(0, SHOWN_COUNT).map((field) => (
             <div key={field.path} className="mono form-note" style={{ overflowWrap: "anywhere" }}>
               {field.path}: {text(field.from)} → {text(field.to)}

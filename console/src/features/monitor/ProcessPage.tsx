@@ -12,7 +12,7 @@ import { LiveRows } from "./LiveRows";
 import { askedOf, searchOf, tablesOf, tablesWith } from "./liveTables";
 import { AGENT, durationText, kindOf, type Process, useProcesses } from "./processes";
 import { HealthTag } from "./ProcessTable";
-import { absence, asNow } from "./uves";
+import { absence, asNow, unlessSeen, useSeesAll } from "./uves";
 
 interface Listed {
   readonly processes: readonly { readonly node: string; readonly process: string; readonly tables: readonly string[]; readonly failure: string }[];
@@ -21,9 +21,13 @@ interface Listed {
 export function ProcessPage() {
   const { node = "", process = "" } = useParams();
   const { processes, error } = useProcesses();
+  const isSeen = useSeesAll();
   const listed = useQuery({
     queryKey: ["live", node, process],
-    queryFn: ({ signal }) => asNow(() => call<Listed>("GET", `/api/v1/analytics/introspect?${new URLSearchParams({ node, process }).toString()}`, { signal })),
+    queryFn: ({ signal }) => asNow(() => {
+      unlessSeen(isSeen);
+      return call<Listed>("GET", `/api/v1/analytics/introspect?${new URLSearchParams({ node, process }).toString()}`, { signal });
+    }),
     staleTime: 60_000,
     retry: false,
   });

@@ -3,8 +3,9 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 
 import { call } from "../../api/client";
+import { moment } from "../../api/moment";
 import { type Document, isDocument, isList, type Json } from "../../model/document";
-import { asNow, at, type Uve, useUves } from "./uves";
+import { asNow, at, type Uve, unlessSeen, useSeesAll, useUves } from "./uves";
 
 export type Health = "Functional" | "Non-Functional" | "No answer" | "Not connected";
 
@@ -113,6 +114,7 @@ export function gather(table: string, query: URLSearchParams, signal?: AbortSign
 
 export function useProcesses(): { processes: readonly Process[]; error: Error | null; isLoading: boolean } {
   const queries = useQueryClient();
+  const isSeen = useSeesAll();
   const config = useUves("config-node");
   const control = useUves("control-node");
   const analytics = useUves("analytics-node");
@@ -120,11 +122,12 @@ export function useProcesses(): { processes: readonly Process[]; error: Error | 
   const found = useQuery({
     queryKey: ["processes"],
     queryFn: async ({ signal }) => {
+      unlessSeen(isSeen);
       const before = queries.getQueryData<{ processes: readonly Process[] }>(["processes"])?.processes ?? [];
       const answer = await gather("process", new URLSearchParams({ timeout: "3" }), signal);
       return { answer, processes: processesOf(answer, [], before) };
     },
-    refetchInterval: AGAIN_MS,
+    refetchInterval: isSeen && moment.get() === null ? AGAIN_MS : false,
     retry: false,
   });
   const told = [["config-node", config], ["control-node", control], ["analytics-node", analytics], ["vrouter", vrouter]] as const;

@@ -5,6 +5,7 @@ import { useEffect, useSyncExternalStore } from "react";
 
 import { call, Refused } from "../../api/client";
 import { moment } from "../../api/moment";
+import { seesAll, seesType } from "../../api/session";
 import type { Uve } from "../../api/uveTables";
 import { useConsole } from "../../app/context";
 import { isDocument, type Document, type Json } from "../../model/document";
@@ -20,6 +21,16 @@ export function asNow<T>(ask: () => Promise<T>): Promise<T> {
   return moment.get() === null ? ask() : Promise.reject(new Error(NOT_KEPT));
 }
 
+/** What is of no project is not asked for on behalf of members: they would be refused. */
+export function useSeesAll(): boolean {
+  return seesAll(useConsole().identity);
+}
+
+/** Refuses as the server would. */
+export function unlessSeen(isSeen: boolean): void {
+  if (!isSeen) throw new Refused(403, "Permission Denied");
+}
+
 /** `?at=TIME` in the past, nothing now; `first` is what stands before it. */
 function asThen(first: "?" | "&"): string {
   const past = moment.get();
@@ -28,38 +39,42 @@ function asThen(first: "?" | "&"): string {
 
 const nobody = () => () => undefined;
 
-/** Whether the stream feeds a type, which it does while somebody shows it. */
-function useFed(type: string): boolean {
+/** Whether the stream feeds a type, which it does while somebody shows it and may see it. */
+function useFed(type: string, isSeen: boolean): boolean {
   const { live } = useConsole();
-  useEffect(() => live?.follow(type), [live, type]);
+  useEffect(() => (isSeen ? live?.follow(type) : undefined), [live, type, isSeen]);
   return useSyncExternalStore(live?.subscribe ?? nobody, () => live?.feeds(type) ?? false);
 }
 
 /** What the stream says; while there is none, asked every few seconds: processes look every ten. */
 export function useUves(type: string) {
-  const { live } = useConsole();
-  const isFed = useFed(type);
+  const { live, identity } = useConsole();
+  const isSeen = seesType(identity, type);
+  const isFed = useFed(type, isSeen);
   return useQuery({
     queryKey: ["uves", type],
     queryFn: async ({ signal }) => {
+      unlessSeen(isSeen);
       const told = (await live?.told(type, signal)) as readonly Uve[] | null | undefined;
       return told ?? (await call<{ value: Uve[] }>("GET", `/api/v1/analytics/uves/${type}/*?flat${asThen("&")}`, { signal })).value;
     },
-    refetchInterval: isFed || moment.get() !== null ? false : AGAIN_MS,
+    refetchInterval: isFed || !isSeen || moment.get() !== null ? false : AGAIN_MS,
     retry: false,
   });
 }
 
 export function useAlarms() {
-  const { live } = useConsole();
-  const isFed = useFed("alarms");
+  const { live, identity } = useConsole();
+  const isSeen = seesType(identity, "alarms");
+  const isFed = useFed("alarms", isSeen);
   return useQuery({
     queryKey: ["alarms"],
     queryFn: async ({ signal }) => {
+      unlessSeen(isSeen);
       const told = (await live?.told("alarms", signal)) as Document | null | undefined;
       return alarmsOf(told ?? (await call<Document>("GET", `/api/v1/analytics/alarms${asThen("?")}`, { signal })));
     },
-    refetchInterval: isFed || moment.get() !== null ? false : AGAIN_MS,
+    refetchInterval: isFed || !isSeen || moment.get() !== null ? false : AGAIN_MS,
     retry: false,
   });
 }

@@ -74,6 +74,7 @@ class StatusApi:
         if not uuids or len(uuids) > OBJECTS_COUNT_MAX:
             raise bad_request(f"uuids names 1 to {OBJECTS_COUNT_MAX} objects, by commas")
         graph, caller = self._service.graph, caller_of(request)
+        authorize.require_rule(graph, caller, resource.name, "R")
         now = time.monotonic()
         told, eyes = self._board.told(now), eyes_of(graph, caller)
         placed = self._board.hosts_by_machine(now)
