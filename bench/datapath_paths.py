@@ -146,6 +146,13 @@ class Ours:
 
     def __init__(self, flow_pairs_max: int = 262144) -> None:
         self.rig = Rig(routed=False, flow_pairs_max=flow_pairs_max)
+        try:
+            self._build()
+        except BaseException:
+            self.rig.close()
+            raise
+
+    def _build(self) -> None:
         first, second = self.rig.hosts
         self.client = self.rig.add_workload(first)
         self.neighbour = self.rig.add_workload(first)

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -91,24 +91,23 @@ def frames_between(client: str, server: str, addresses: tuple[str, str]) -> list
     return first
 
 
-class Discarding:
-    """Receivers that are done with what arrives: their own work is nobody's figure."""
+def discard(stack: ExitStack, servers: list[str]) -> None:
+    """Let receivers be done with what arrives: their own work is nobody's figure."""
+    program = punting(stack).programs["discard"]
+    for server in servers:
+        with inside(server):
+            link = bpf_syscall.tcx_link_create(program, link_of(server, "eth0")[0])
+        stack.callback(os.close, link)
 
-    def __init__(self, servers: list[str]) -> None:
-        compile_bpf("punting")
-        self._loaded = libbpf.load_object(
-            BUILD_FOLDER / "punting.bpf.o", pins=None, entries={}, constants=b""
-        )
-        self._links = list[int]()
-        program = self._loaded.programs["discard"]
-        for server in servers:
-            with inside(server):
-                self._links.append(bpf_syscall.tcx_link_create(program, link_of(server, "eth0")[0]))
 
-    def close(self) -> None:
-        for link in self._links:
-            os.close(link)
-        self._loaded.close()
+def punting(stack: ExitStack) -> libbpf.LoadedObject:
+    """Return the programs of a datapath that asks, loaded once more."""
+    compile_bpf("punting")
+    loaded = libbpf.load_object(
+        BUILD_FOLDER / "punting.bpf.o", pins=None, entries={}, constants=b""
+    )
+    stack.callback(loaded.close)
+    return loaded
 
 
 class PacketsLost(Exception):
@@ -205,8 +204,9 @@ def ready(subject: Subject, senders: int) -> Iterator[Callable[[], None]]:
 class InKernel:
     """Ours, policy on, on one host."""
 
-    def __init__(self) -> None:
+    def __init__(self, stack: ExitStack) -> None:
         self._ours = Ours()
+        stack.callback(self._ours.close)
         ours, self.client = self._ours, self._ours.client.namespace
         near, far = ours.client, ours.neighbour
         self.frames = frames_between(
@@ -224,14 +224,11 @@ class InKernel:
     def end(self) -> float:
         return 0.0
 
-    def close(self) -> None:
-        self._ours.close()
-
 
 class Asking:
     """The datapath that asks a process."""
 
-    def __init__(self, space: Namespaces, how: str) -> None:
+    def __init__(self, space: Namespaces, how: str, stack: ExitStack) -> None:
         host = space.add(f"{how}h")
         self.client, self.server = space.add(f"{how}c"), space.add(f"{how}s")
         self._host, self._how = host, how
@@ -239,14 +236,13 @@ class Asking:
             space.link(host, end, names=(f"tap{n}", "eth0"), mtu=1500)
             space.address(end, "eth0", f"10.9.5.{n}/24")
         self.frames = frames_between(self.client, self.server, ("10.9.5.1", "10.9.5.2"))
-        compile_bpf("punting")
-        self._loaded = libbpf.load_object(
-            BUILD_FOLDER / "punting.bpf.o", pins=None, entries={}, constants=b""
-        )
+        self._loaded = punting(stack)
         with inside(host):
             program = self._loaded.programs["asking_workload"]
-            self._link = bpf_syscall.tcx_link_create(program, link_of(host, "tap1")[0])
+            link = bpf_syscall.tcx_link_create(program, link_of(host, "tap1")[0])
+        stack.callback(os.close, link)
         self._agent: subprocess.Popen[str] | None = None
+        stack.callback(self._kill)
 
     def begin(self) -> None:
         flows = self._loaded.maps["asked_flows"]
@@ -274,12 +270,10 @@ class Asking:
         self._agent = None
         return float(text)
 
-    def close(self) -> None:
+    def _kill(self) -> None:
         if self._agent is not None:
             self._agent.kill()
             self._agent.wait()
-        os.close(self._link)
-        self._loaded.close()
 
 
 class Firewall:
@@ -315,24 +309,21 @@ def run() -> None:
     """Print flows a second and microseconds of processor time a flow, ours beside both others."""
     build_tool()
     figures = Figures("new_flows")
-    space, closing = Namespaces(), list[Callable[[], None]]()
-    try:
-        ours = InKernel()
-        closing.append(ours.close)
-        subjects: dict[str, Subject] = {"kernel": ours, "firewall": Firewall(space)}
-        for name, how in (("asking", "decides"), ("nodding", "nods")):
-            subjects[name] = asking = Asking(space, how)
-            closing.append(asking.close)
-        closing.append(Discarding([subject.server for subject in subjects.values()]).close)
+    with ExitStack() as stack:
+        space = Namespaces()
+        stack.callback(space.close)
+        subjects: dict[str, Subject] = {
+            "kernel": InKernel(stack),
+            "firewall": Firewall(space),
+            "asking": Asking(space, "decides", stack),
+            "nodding": Asking(space, "nods", stack),
+        }
+        discard(stack, [subject.server for subject in subjects.values()])
         samples: dict[str, list[Sample]] = {name: [] for name in subjects}
         for _ in range(ROUNDS):
             for name, subject in subjects.items():
                 samples[name].append(measure(subject))
         tell(figures, samples)
-    finally:
-        for close in closing:
-            close()
-        space.close()
     figures.write()
 
 

@@ -208,8 +208,8 @@ class Fabric:
             *(PortPoolRow(protocol, ((61000, 65535),)) for protocol in (1, 6, 17)),
         ]
 
-    def sent(self) -> bytes:
-        return as_frame(_udp(OWN[4], OUTSIDE_SERVER, (NEAR_PORT, FAR_PORT)), GATEWAY_MAC)
+    def sent(self, port: int = NEAR_PORT) -> bytes:
+        return as_frame(_udp(OWN[4], OUTSIDE_SERVER, (port, FAR_PORT)), GATEWAY_MAC)
 
     def answered(self, flows: Iterable[FlowRecord]) -> bytes:
         """The answer to the port that stands for the workload's."""

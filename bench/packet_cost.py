@@ -2,7 +2,8 @@
 
 Cases: policies of 1, 100 and 10,000 rules, a table of 1,000,000 other flows, 100,000 other routes, a
 floating address and translation to the underlay by the host's address, each sent and received, beside
-the same packet with none of these and beside the least a datapath can do. Frames are run by
+the same packet with none of these and beside the least a datapath can do; and a packet refused because
+its interface has its share of the host's ports (``refused_snat``), which floods are made of. Frames are run by
 BPF_PROG_RUN one at a time, as they come from a device, so that figures hold on a busy machine; what
 the harness takes itself (``floor``) is taken off.
 
@@ -36,7 +37,7 @@ from bench.packet_cases import (
     sent,
     to_floating_client,
 )
-from bench.program_time import TC_PASS, Frames
+from bench.program_time import TC_PASS, TC_SHOT, Frames
 from conftest import VIF, Box, base_rows, interface_row
 
 from skytrail.agent.io import libbpf
@@ -54,6 +55,8 @@ ENDS = 1_000
 FLAT = 1.25
 """Wanted: no case that only has more in its tables costs more than this, of the plain one."""
 PORTS = 60_000
+TRANSLATED = 20_000
+"""Flows asked for until an interface has its share of the host's ports: many times as many."""
 
 
 @dataclass
@@ -153,6 +156,19 @@ def first(made: dict[str, Box]) -> tuple[dict[str, Case], Callable[[], None]]:
     return {f"first_{name}": first_packets(box) for name, box in made.items()}, forget
 
 
+def translated(boxes: Boxes, fabric: Fabric) -> tuple[Case, Case, Box]:
+    """Flows that begin and get a port of the host, and those of who has all it may have."""
+    box, spent = (boxes.add(*fabric.rows()) for _ in range(2))
+    begun = Frames(program(box, "workload_ingress"))
+    spent.run_only(
+        "workload_ingress", [fabric.sent(port) for port in range(1024, 1024 + TRANSLATED)]
+    )
+    refused = Frames(program(spent, "workload_ingress"), wanted=TC_SHOT)
+    fresh = (fabric.sent(1024 + n % PORTS) for n in count())
+    others = (fabric.sent(1024 + TRANSLATED + n % (PORTS - TRANSLATED)) for n in count())
+    return Case(begun, fresh), Case(refused, others), box
+
+
 def minimal(stack: ExitStack) -> tuple[Case, Case]:
     """The harness alone, and the least datapath."""
     datapath_minimal.build()
@@ -203,10 +219,19 @@ def run() -> None:
             lambda name: "plain_in" if name.endswith("_in") else "plain_out",
         )  # fmt: skip
         begun, forget = first(made)
+        begun["first_snat"], refused, made["snat"] = translated(boxes, fabric)
         samples = interleaved_samples(
-            ROUNDS, {name: partial(_fresh, each, forget) for name, each in begun.items()}, warm_up=2
+            ROUNDS,
+            {
+                **{name: partial(_fresh, each, forget) for name, each in begun.items()},
+                "refused_snat": refused.measure,
+            },
+            warm_up=2,
         )
-        add_all(figures, samples, harness, lambda _: "first_plain")
+        add_all(
+            figures, samples, harness,
+            lambda name: "first_snat" if name == "refused_snat" else "first_plain",
+        )  # fmt: skip
     figures.write()
 
 

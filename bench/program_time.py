@@ -24,7 +24,7 @@ _AFTER = struct.Struct("=4xI28xI")
 """Return value and duration."""
 _CONTEXT_BYTES = 192
 _CONTEXT_IFINDEX = 40
-TC_REDIRECT, TC_PASS = 7, 0xFFFFFFFF
+TC_REDIRECT, TC_SHOT, TC_PASS = 7, 2, 0xFFFFFFFF
 
 
 class Frames:
@@ -40,7 +40,7 @@ class Frames:
         self._has_context = bool(ifindex)
 
     def cost_ns(self, frame: bytes) -> int:
-        """Run it on a frame; raises when the program did not forward it."""
+        """Run it on a frame; raises when the program did not do what is wanted: forward it, unless told."""
         ctypes.memmove(self._frame, frame, len(frame))
         given = (_CONTEXT_BYTES, ctypes.addressof(self._context)) if self._has_context else (0, 0)
         attributes = _ATTRIBUTES.pack(
