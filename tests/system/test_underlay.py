@@ -98,7 +98,7 @@ def ping_once(lab, members):
 
     def run(*options, source=SENDER, destination=RECEIVER, version=4):
         address = str(members[destination].address(version=version))
-        command = ["ping", f"-{version}", "-c", "2", "-i", "0.2", "-W", "1", *options, address]
+        command = ["ping", f"-{version}", "-c", "2", "-i", "0.2", "-W", "5", *options, address]
         finished = subprocess.run(
             lab.command_in(source, command), capture_output=True, text=True, check=False
         )
@@ -131,13 +131,15 @@ def test_packet_too_big_for_the_tunnel_is_told_to_the_sender(lab, ping_once):
 
 
 @pytest.mark.parametrize("streams", ["1", "4"])
-def test_tcp_bulk_flows_across_hosts_with_segmentation_offload(lab, members, streams):
+def test_tcp_bulk_flows_across_hosts_with_segmentation_offload(lab, members, eventually, streams):
     address = str(members[RECEIVER].address(version=4))
     server = subprocess.Popen(
         lab.command_in(RECEIVER, ["iperf3", "-s", "-1", "-p", "5301"]), stdout=subprocess.DEVNULL
     )
+    listeners = lab.command_in(RECEIVER, ["ss", "-Hltn", "sport = :5301"])
     with server:
-        command = ["sh", "-c", f"sleep 0.3; iperf3 -c {address} -p 5301 -n 50M -P {streams}"]
+        eventually(lambda: netns.run(listeners), "iperf3 listens")
+        command = ["iperf3", "-c", address, "-p", "5301", "-n", "50M", "-P", streams]
         finished = subprocess.run(
             lab.command_in(SENDER, command), capture_output=True, text=True, check=False, timeout=60
         )
