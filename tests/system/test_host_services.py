@@ -6,7 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from skytrail.cli import main
 from skytrail.client import ApiClient
 from skytrail.lab.io import netns
 
@@ -382,6 +384,11 @@ def test_a_network_with_fabric_snat_reaches_the_underlay_by_its_host(lab):
     assert (far[0], far[2]) == (hosts["compute2"], "3000000")
     assert red is None
     assert pings == {"blue": 0, "far": 0, "red": 1}
+    words = ["trace", "blue", str(where.address), "tcp", "443", "--lab", lab.name]
+    traced = CliRunner().invoke(main, words)
+    assert traced.exit_code == 0, traced.output
+    way = f"leaves for the host's own network, from {hosts['compute1']} to {where.address}"
+    assert way in traced.output
 
 
 def test_an_error_of_the_underlay_reaches_the_workload(lab):

@@ -159,6 +159,31 @@ def test_documents_link_only_to_files_that_exist():
     assert broken == []
 
 
+def anchors_of(text):
+    """Return what links may name in a document: its headings, as GitHub spells them."""
+    outside_code = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    found = set(re.findall(r"<a (?:id|name)=\"([^\"]+)\"", outside_code))
+    for heading in re.findall(r"^#{1,6} +(.+?) *$", outside_code, re.MULTILINE):
+        shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        slug = re.sub(r"[^\w\- ]", "", shown.lower()).replace(" ", "-")
+        number = next(n for n in range(100) if (f"{slug}-{n}" if n else slug) not in found)
+        found.add(f"{slug}-{number}" if number else slug)
+    return found
+
+
+def test_links_to_parts_of_documents_name_headings_that_are_there():
+    broken = []
+    for path in tracked_files("*.md"):
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", path.read_text()):
+            document = path if not target else path.parent / target
+            if "://" in target or document.suffix != ".md" or not document.exists():
+                continue
+            if anchor not in anchors_of(document.read_text()):
+                broken.append(f"{path.relative_to(ROOT)} -> {target}#{anchor}")
+
+    assert broken == []
+
+
 def test_files_whose_durations_are_known_exist():
     lines = (ROOT / "tests/durations.txt").read_text().splitlines()
 

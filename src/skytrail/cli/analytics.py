@@ -17,8 +17,9 @@ from rich.text import Text
 
 from skytrail.cli import output
 from skytrail.cli.analytics_gaps import note_gaps
-from skytrail.cli.analytics_node import Analytics, node_options, opened_node
+from skytrail.cli.analytics_node import Analytics, NotKnown, node_options, opened_node
 from skytrail.cli.help_text import examples
+from skytrail.cli.names import did_you_mean
 from skytrail.cli.session import Refused, console, reported
 from skytrail.cli.values import Json, mapping, text
 from skytrail.runtime.terminal import printable
@@ -206,15 +207,15 @@ def uve(
         if kind is None:
             _print_types(node, as_json=as_json)
             return
-        path = f"/analytics/uves/{kind}/{name or '*'}?flat"
-        if at is not None:
-            path += f"&at={quote(at, safe='')}"
-        found = mapping(node.call("GET", path))
-    if name is not None and not name.endswith("*") and not found:
+        kind = _singular(kind)
+        past = "" if at is None else f"&at={quote(at, safe='')}"
+        found = mapping(_of_type(node, kind, f"/{name or '*'}?flat{past}"))
         then = "" if at is None else f" at {at}"
-        raise Refused(
-            f"nobody says anything of {kind} {name}{then}; `skytrail uve {kind}` lists names"
-        )
+        if name is not None and not name.endswith("*") and not found:
+            close = did_you_mean(name, _names_of_type(node, kind, past))
+            raise Refused(
+                f"nobody says anything of {kind} {name}{then}.{close} `skytrail uve {kind}` lists names."
+            )
     if as_json:
         output.print_json(found)
         return
@@ -223,11 +224,42 @@ def uve(
     entities = [mapping(row) for row in rows] if isinstance(rows, list) else [one]
     for entity in entities:
         _print_entity(entity)
+    if not entities:
+        output.note(f"nobody says anything of any {kind}{then}")
+
+
+def _singular(kind: str) -> str:
+    """Return a type as one of its entities is asked for: `skytrail uve` and the node list types in the plural."""
+    from skytrail.analytics.uve_types import singular
+
+    return singular(kind) or kind
+
+
+def _of_type(node: Analytics, kind: str, rest: str) -> object:
+    """Return what is known below a type; an unknown one is refused with those that are close."""
+    from skytrail.analytics.uve_types import TABLES
+
+    try:
+        return node.call("GET", f"/analytics/uves/{quote(kind, safe='')}{rest}")
+    except NotKnown as error:
+        if kind in TABLES:
+            raise
+        raise NotKnown(f"{error.message}\n{did_you_mean(kind, TABLES).strip()}".rstrip()) from error
+
+
+def _names_of_type(node: Analytics, kind: str, past: str) -> list[str]:
+    from skytrail.analytics.uve_types import plural
+
+    return _names(node, f"/analytics/uves/{plural(kind)}?flat{past}")
+
+
+def _names(node: Analytics, path: str) -> list[str]:
+    listed = node.call("GET", path)
+    return [text(mapping(each).get("name")) for each in listed] if isinstance(listed, list) else []
 
 
 def _print_types(node: Analytics, *, as_json: bool) -> None:
-    listed = node.call("GET", "/analytics/uves")
-    names = [text(mapping(each).get("name")) for each in listed] if isinstance(listed, list) else []
+    names = _names(node, "/analytics/uves")
     if as_json:
         output.print_json(names)
         return

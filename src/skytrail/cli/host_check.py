@@ -5,14 +5,19 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
+from rich.table import Table
+from rich.text import Text
 
 from skytrail.cli.help_text import examples
-from skytrail.cli.lab import json_option, print_json, print_tables
-from skytrail.lab.show import table_of
+from skytrail.cli.lab import json_option, print_json
+from skytrail.cli.session import console
 from skytrail.net.decimal_text import bounded, decimal
+
+if TYPE_CHECKING:
+    from skytrail.agent.host_check import Finding
 
 SETTINGS: Final = Path("/etc/skytrail/agent.env")
 PINS: Final = Path("/sys/fs/bpf/skytrail")
@@ -79,21 +84,35 @@ def check(
         mtu_bytes=mtu or 0,
     )
     findings = judge(wanted, probe(wanted, PINS))
-    records = [
-        {
-            "check": each.subject,
-            "state": each.verdict.value,
-            "found": each.found,
-            "what to do": each.advice,
-        }
-        for each in findings
-    ]
     if as_json:
+        records = [
+            {
+                "check": each.subject,
+                "state": each.verdict.value,
+                "found": each.found,
+                "what to do": each.advice,
+            }
+            for each in findings
+        ]
         print_json({"fit": is_fit(findings), "checks": records})
     else:
-        print_tables([table_of("host check", records)])
+        _print(findings)
     if not is_fit(findings):
         raise SystemExit(1)
+
+
+def _print(findings: Sequence[Finding]) -> None:
+    """Print a row for each finding, with what to do below what was found: four columns do not fit 80 characters."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("STATE", "CHECK"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("FOUND", overflow="fold")
+    for each in findings:
+        told = Text(each.found)
+        if each.advice:
+            told.append(f"\n{each.advice}", style="bold")
+        table.add_row(Text(each.verdict.value), Text(each.subject), told)
+    console().print(table)
 
 
 def _told(path: Path) -> Mapping[str, str]:

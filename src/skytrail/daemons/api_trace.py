@@ -154,7 +154,8 @@ def record(result: TraceResult, names: Mapping[str, str], hosts: Mapping[str, st
     known = replace(result.destination, name=_name(result.destination, names))
     result = replace(result, destination=known, names=names)
     last = result.last
-    verdict = "delivered" if result.delivered else _verdict(last)
+    is_delivered = result.delivered and last.outcome != tracing.LEFT
+    verdict = "delivered" if is_delivered else _verdict(last)
     summary = tracing.without_uuids(result.summary())
     if not result.delivered and last.outcome == tracing.FORWARDED:
         where = hosts.get(last.remote)

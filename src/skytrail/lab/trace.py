@@ -21,6 +21,8 @@ IpAddress = IPv4Address | IPv6Address
 Query = Mapping[str, str]
 FORWARDED = "forwarded"
 DELIVERED = "delivered"
+LEFT = "leaves for the host's own network"
+"""Out of all networks, to the underlay or a service of the host: nobody there is asked on."""
 POLICY = "POLICY"
 SAME_INTERFACE = "SAME_INTERFACE"
 SERVICES_COUNT_MAX = 32
@@ -183,6 +185,8 @@ class TraceResult:
     @property
     def delivered(self) -> bool:
         """True when the packet ends in the destination itself, or leaves for a host outside."""
+        if self.last.outcome == LEFT:
+            return not self.destination.host and not self.destination.sharers
         if self.gateway and not self.destination.host and not self.destination.sharers:
             return self.last.outcome == FORWARDED
         return self.last.outcome == DELIVERED and self.last.vmi_uuid == self.destination.uuid
@@ -232,7 +236,17 @@ class TraceResult:
             if last.encapsulation == NATIVE:
                 return f"leaves by {self.gateway}, without tunnel{because}"
             return f"leaves by {self.gateway}, {last.encapsulation} {last.label}{because}"
+        if self.last.outcome == LEFT:
+            return f"{LEFT}{self._translated()}{through}{because}"
         return self.last.outcome
+
+    def _translated(self) -> str:
+        """Say what the packet is on the host's network."""
+        told = self.last.leaves_as
+        if not told.get("src") or not told.get("dst"):
+            return ""
+        port = f" port {told['port']}" if told.get("port", "0") != "0" else ""
+        return f", from {told['src']} to {told['dst']}{port}"
 
     def _receiver(self) -> str:
         """Who has it at last; of several that share the address, which one."""

@@ -51,7 +51,8 @@ def configure(
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(output),
+        # A line and its end in one write: several processes share one standard error.
+        logger_factory=structlog.WriteLoggerFactory(output),
         cache_logger_on_first_use=False,
     )
     # Libraries (uvicorn, httpx) speak only when something is wrong.

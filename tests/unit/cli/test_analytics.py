@@ -13,7 +13,14 @@ from skytrail.cli import main
 from skytrail.cli.alarms import _under_parents, alarms
 from skytrail.cli.analytics import _print_entity
 from skytrail.cli.analytics_gaps import lines
-from skytrail.cli.analytics_node import DEFAULT_URL, VARIABLE, Analytics, NodePlace, node_places
+from skytrail.cli.analytics_node import (
+    DEFAULT_URL,
+    VARIABLE,
+    Analytics,
+    NodePlace,
+    NotKnown,
+    node_places,
+)
 from skytrail.cli.analytics_tables import full_network_name, stats
 from skytrail.cli.place import API_VARIABLE, SOCKET_VARIABLE
 from skytrail.cli.session import Refused
@@ -372,3 +379,38 @@ def test_a_node_that_speaks_tls_is_told_as_such() -> None:
 
     assert result.exit_code == 3
     assert f"--analytics https{url[4:]}" in result.output
+
+
+class OfTypes(Told):
+    """A node that knows some types."""
+
+    def call(self, method, path, body=None):
+        if path not in self.answers:
+            raise NotKnown(f"No type of UVE is called so: {path} (404)")
+        return self.answers[path]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["virtual-networks"], 0, "d:red:front"),
+        (["virtual-network"], 0, "d:red:front"),
+        (["vrouter"], 0, "nobody says anything of any vrouter"),
+        (["vruoter"], 1, "Did you mean vrouter"),
+        (["vrouters", "compute1"], 1, "Did you mean two-tenants-compute1?"),
+    ],
+)
+def test_types_and_names_are_found_as_people_write_them(monkeypatch, words, code, said) -> None:
+    told = {"value": [{"name": "d:red:front", "value": {"S": {"a": 1}}}]}
+    answers = {
+        "/analytics/uves/virtual-network/*?flat": told,
+        "/analytics/uves/vrouter/*?flat": {"value": []},
+        "/analytics/uves/vrouter/compute1?flat": {},
+        "/analytics/uves/vrouters?flat": [{"name": "two-tenants-compute1"}],
+    }
+    monkeypatch.setattr("skytrail.cli.analytics.opened_node", lambda *_: OfTypes(answers))
+
+    result = CliRunner().invoke(main, ["uve", *words])
+
+    assert result.exit_code == code, result.output
+    assert said in result.output

@@ -122,6 +122,31 @@ def test_what_leaves_by_a_gateway_is_not_delivered_to_ports_that_share_the_addre
     assert not result.delivered
 
 
+def left(src="198.18.2.2"):
+    told = {"src": src, "dst": "198.19.1.2", "port": "443"}
+    return Explanation(outcome="leaves for the host's own network", leaves_as=told)
+
+
+def test_what_leaves_for_the_hosts_network_is_where_it_is_for():
+    outside = find_destination("198.19.1.2", PORTS, known=KNOWN)
+    agents = Agents({"h1": left()})
+
+    result = trace(end("web1"), outside, Packet("tcp", 443), ask=agents, host_of=HOSTS)
+
+    assert result.delivered
+    assert result.summary() == (
+        "leaves for the host's own network, from 198.18.2.2 to 198.19.1.2 port 443"
+    )
+
+
+def test_what_leaves_for_the_hosts_network_is_at_no_port():
+    agents = Agents({"h1": left()})
+
+    result = trace(end("web1"), end("web2"), Packet("tcp", 80), ask=agents, host_of=HOSTS)
+
+    assert not result.delivered
+
+
 def test_a_network_still_chooses_among_destinations():
     assert to_shared(network="d:blue:front").uuid == "u4"
     with pytest.raises(TraceError, match="no active port 'nobody'"):

@@ -122,6 +122,21 @@ def test_failed_daemon_has_status_one_and_says_the_first_cause(capsys):
     assert capsys.readouterr().err.splitlines()[-1].endswith(": cannot listen")
 
 
+def test_lines_of_processes_that_share_an_output_do_not_run_together():
+    written = []
+
+    class Shared(io.StringIO):
+        def write(self, text):
+            written.append(text)
+            return super().write(text)
+
+    logs.configure(stream=Shared())
+    structlog.get_logger().warning("said", what="a line\nof two")
+
+    assert len(written) == 1
+    assert written[0].endswith("\n")
+
+
 def test_mistake_of_an_operator_is_one_line_without_traceback(capsys, log_stream):
     logs.configure(stream=log_stream)
 
