@@ -14,6 +14,8 @@ export interface Identity {
   readonly aaa_mode: string;
   /** Full name of the project whose part of analytics he sees. */
   readonly analytics_project?: string | null;
+  /** Whether he may say of that project's alarms that they were seen. */
+  readonly analytics_acknowledges?: boolean;
 }
 
 /** null: the server wants to know who asks. */

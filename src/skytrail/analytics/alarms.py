@@ -10,12 +10,9 @@ says goes on ending until it is seldom enough.
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-
-import msgspec
 
 from skytrail.analytics import alarm_rule, tenant_uves
 from skytrail.analytics.alarm_rule import AlarmRule
@@ -30,6 +27,16 @@ Entity = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """Who has seen an alarm, as far as that is known, and when (microseconds, UTC)."""
+
+    user: str
+    project: str
+    """Of a project's member."""
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Alarm:
     """One rule of one entity, while it holds or did until lately."""
 
@@ -38,7 +45,7 @@ class Alarm:
     raised_us: int = 0
     """When it was raised, UTC; 0 while it soaks."""
     ends_since: float | None = None
-    is_acknowledged: bool = False
+    acknowledged: Acknowledged | None = None
     matched: object = None
 
     @property
@@ -163,18 +170,19 @@ class AlarmBoard:
                 if each.is_raised:
                     yield entity, each
 
-    def acknowledge(self, entity: Entity, name: str, token: str) -> bool:
+    def acknowledge(self, entity: Entity, name: str, token: str, by: Acknowledged) -> bool:
         """Mark an alarm as seen; False when it is not there, or was raised anew since."""
         alarm = self._alarms.get(entity, {}).get(name)
-        if alarm is None or not alarm.is_raised or token != self.token(alarm):
+        if alarm is None or not alarm.is_raised:
             return False
-        self._alarms[entity][name] = replace(alarm, is_acknowledged=True)
+        if token not in {self.token(alarm), tenant_uves.token_of(alarm.raised_us)}:
+            return False
+        self._alarms[entity][name] = replace(alarm, acknowledged=by)
         return True
 
     def token(self, alarm: Alarm) -> str:
         """Return what acknowledges this raising of an alarm and no other."""
-        said = {"timestamp": alarm.raised_us, "http_port": 0, "host_ip": self._node}
-        return base64.b64encode(msgspec.json.encode(said)).decode()
+        return tenant_uves.token_of(alarm.raised_us, self._node)
 
     def is_raised(self, entity: Entity, name: str) -> bool:
         """Tell whether an alarm stands."""
@@ -220,7 +228,8 @@ class AlarmBoard:
                 "severity": each.rule.severity,
                 "description": each.rule.description,
                 "timestamp": each.raised_us,
-                "ack": each.is_acknowledged,
+                "ack": each.acknowledged is not None,
+                **_who(each.acknowledged),
                 "token": self.token(each),
                 "alarm_rules": each.matched,
                 **self._relations.get((entity, each.rule.name), {}),
@@ -228,6 +237,13 @@ class AlarmBoard:
             for each in self.raised(entity)
         ]
         return {"alarms": alarms} if alarms else {}
+
+
+def _who(acknowledged: Acknowledged | None) -> dict[str, object]:
+    if acknowledged is None:
+        return {}
+    project = {"ack_project": acknowledged.project} if acknowledged.project else {}
+    return {"ack_user": acknowledged.user, **project, "ack_timestamp": acknowledged.at_us}
 
 
 def _own_part(rule: AlarmRule, entity: Entity, state: Mapping[str, object]) -> Mapping[str, object]:
@@ -246,7 +262,7 @@ def _holding(
     raised_us = former.raised_us if former is not None else 0
     if not raised_us and now - since >= rule.active_s:
         raised_us = now_us
-    seen = former is not None and former.is_acknowledged
+    seen = former.acknowledged if former is not None else None
     return Alarm(rule, since, raised_us, None, seen, matched)
 
 

@@ -334,7 +334,7 @@ class AnalyticsService:
                 "key": key,
                 "rule": alarm.rule.name,
                 "severity": alarm.rule.severity,
-                "acknowledged": alarm.is_acknowledged,
+                "acknowledged": alarm.acknowledged is not None,
             }
 
     def _uve_rows(self) -> Iterable[object]:

@@ -9,11 +9,14 @@ told it. Rules of a project are evaluated over the same part, so that they tell 
 
 from __future__ import annotations
 
+import base64
 import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final, cast
+
+import msgspec
 
 from skytrail.analytics.tenant_view import Tenant
 from skytrail.analytics.uve_filter import ALARMS, UveFilter
@@ -88,22 +91,39 @@ def seen(tenant: Tenant, entity: Entity, state: State) -> dict[str, Fields]:
     }
     found = {struct: shown} if shown else {}
     alarms = _alarms(tenant, _agreed(_Kind.LIST, _fields(state, ALARMS).get("alarms")))
+    if not is_whole(tenant, entity, state):
+        # What a rule of others found may be of others' ports.
+        alarms = [each for each in alarms if str(each.get("type")).startswith(tenant.prefix)]
     return {**found, ALARMS: {"alarms": alarms}} if alarms else found
 
 
 def is_own(tenant: Tenant, entity: Entity, state: State) -> bool:
-    """Tell whether an entity is the project's; a machine is when all of its ports are."""
+    """Tell whether an entity is the project's; a machine is whose port it has, of several projects."""
     table, key = entity
     if table in NAMED_TABLES:
         return key.startswith(tenant.prefix)
-    if table != MACHINES:
-        return False
+    return table == MACHINES and any(_are_own(tenant, state))
+
+
+def is_whole(tenant: Tenant, entity: Entity, state: State) -> bool:
+    """Tell whether an entity is the project's and nobody else's: all of a machine's ports are."""
+    if entity[0] != MACHINES:
+        return is_own(tenant, entity, state)
+    own = _are_own(tenant, state)
+    return bool(own) and all(own)
+
+
+def _are_own(tenant: Tenant, state: State) -> list[bool]:
+    """Return of each port of a machine whether it is the project's."""
     said = _fields(state, _SHOWN[MACHINES][0]).get("interface_list")
-    ports = said if isinstance(said, list) else []
-    return bool(ports) and all(
-        isinstance(name, str) and name.startswith(tenant.prefix)
-        for name in cast("list[object]", ports)
-    )
+    ports = cast("list[object]", said) if isinstance(said, list) else []
+    return [isinstance(name, str) and name.startswith(tenant.prefix) for name in ports]
+
+
+def token_of(raised_us: int, node: str = "") -> str:
+    """Return what acknowledges the alarm raised then, and no other; members are not told of which node."""
+    said = {"timestamp": raised_us, "http_port": 0, "host_ip": node}
+    return base64.b64encode(msgspec.json.encode(said)).decode()
 
 
 def own_part(tenant: Tenant, chosen: UveFilter, table: str) -> UveFilter | None:
@@ -160,5 +180,7 @@ def _alarms(tenant: Tenant, listed: object) -> list[Fields]:
         alarm = cast("Fields", each)
         is_own_rule = str(alarm.get("type")).startswith(tenant.prefix)
         names = (*_OF_ALARMS, "alarm_rules") if is_own_rule else _OF_ALARMS
-        shown.append({name: alarm[name] for name in names if name in alarm})
+        raised_us = alarm.get("timestamp")
+        token = {"token": token_of(raised_us)} if isinstance(raised_us, int) else {}
+        shown.append({**{name: alarm[name] for name in names if name in alarm}, **token})
     return shown

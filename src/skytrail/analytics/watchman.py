@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from skytrail.analytics import uve_json
 from skytrail.analytics.alarm_routes import Notice, notice_of
 from skytrail.analytics.alarm_rule import AlarmRule
-from skytrail.analytics.alarms import STRUCT, AlarmBoard, Entity, Transition
+from skytrail.analytics.alarms import STRUCT, Acknowledged, AlarmBoard, Entity, Transition
 from skytrail.analytics.collected import NODES_COUNT_MAX, Wanted
 from skytrail.analytics.collector import Collector
 from skytrail.analytics.configured import STRUCT as CONFIGURED
@@ -154,11 +154,15 @@ class Watchman:
         else:
             self.tell_people(self._notice(transition, now_us))
 
-    def acknowledge(self, table: str, key: str, name: str, token: str, now: float) -> bool:
-        """Mark an alarm as seen; False when there is no such alarm (any more)."""
-        if not self.board.acknowledge((table, key), name, token):
+    def acknowledge(
+        self, entity: Entity, name: str, token: str, by: Acknowledged, now: float
+    ) -> bool:
+        """Mark an alarm as seen, and log by whom; False when there is no such alarm (any more)."""
+        if not self.board.acknowledge(entity, name, token, by):
             return False
-        self._tell((table, key), now)
+        self._tell(entity, now)
+        fields = {"type": name, "user": by.user, "project": by.project}
+        self._write("AlarmAcknowledged", entity, fields, 6, by.at_us)
         return True
 
     def _changed(self) -> list[Entity]:
@@ -196,13 +200,21 @@ class Watchman:
 
     def _log(self, transition: Transition, now_us: int) -> None:
         rule = transition.alarm.rule
+        level = _LOG_LEVELS[min(rule.severity, 2)] if transition.is_raised else 6
+        event = "AlarmRaised" if transition.is_raised else "AlarmGone"
+        fields = {"type": rule.name, "description": rule.description, "severity": rule.severity}
+        self._write(event, transition.entity, fields, level, now_us)
+
+    def _write(
+        self, event: str, entity: Entity, fields: Mapping[str, object], level: int, at_us: int
+    ) -> None:
         log = Log(
-            timestamp_us=now_us,
-            level=_LOG_LEVELS[min(rule.severity, 2)] if transition.is_raised else 6,
-            event="AlarmRaised" if transition.is_raised else "AlarmGone",
+            timestamp_us=at_us,
+            level=level,
+            event=event,
             category="alarm",
-            fields={"type": rule.name, "description": rule.description, "severity": rule.severity},
-            objects={transition.entity[0]: transition.entity[1]},
+            fields=dict(fields),
+            objects={entity[0]: entity[1]},
         )
         self._sequence += 1
         self._collector.keep(message_of(self._hello, log, self._sequence))

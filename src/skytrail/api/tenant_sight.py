@@ -21,3 +21,10 @@ def analytics_project(view: View, caller: Caller) -> str | None:
         return None
     may_read = all(authorize.judge_rule(view, caller, name, "R").allowed for name in _NEEDED)
     return ":".join(record.fq_name) if may_read else None
+
+
+def may_acknowledge(view: View, caller: Caller) -> bool:
+    """Whether a project's member may say of its alarms that they were seen: who may change what they are of."""
+    return analytics_project(view, caller) is not None and all(
+        authorize.judge_rule(view, caller, name, "U").allowed for name in _NEEDED
+    )

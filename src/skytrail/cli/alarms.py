@@ -88,11 +88,17 @@ def alarms(
         cells = (
             _SEVERITIES[min(_gravity(row)[0], 2)], time_text(row.get("timestamp")),
             text(row.get("type")), ("- " if row.get("parent") else "") + text(row.get("name")),
-            text(row.get("rule")).rpartition(":")[2], "yes" if row.get("ack") else "",
+            text(row.get("rule")).rpartition(":")[2], _seen_by(row),
             text(row.get("description")),
         )  # fmt: skip
         table.add_row(*(Text(printable(cell)) for cell in cells))
     console().print(table)
+
+
+def _seen_by(row: Mapping[str, object]) -> str:
+    """Return who has seen an alarm, as far as it is told."""
+    who = " of ".join(filter(None, (text(row.get(name)) for name in ("ack_user", "ack_project"))))
+    return (who or "yes") if row.get("ack") else ""
 
 
 def _alarms(node: Analytics) -> Iterator[dict[str, object]]:

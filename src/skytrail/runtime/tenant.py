@@ -6,3 +6,5 @@ from typing import Final
 
 PROJECT_HEADER: Final = "x-skytrail-project"
 """The full name of the project, ``domain:project``, percent-encoded UTF-8."""
+USER_HEADER: Final = "x-skytrail-user"
+"""Who it is that asks, percent-encoded UTF-8; it is noted beside what he does, and decides nothing."""

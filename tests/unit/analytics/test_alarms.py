@@ -18,11 +18,12 @@ from skytrail.analytics.alarm_rule import (
     shown,
     values_at,
 )
-from skytrail.analytics.alarms import AlarmBoard
+from skytrail.analytics.alarms import Acknowledged, AlarmBoard
 from skytrail.analytics.collector import Collector
 from skytrail.analytics.configured import alarm_rule_of, node_uve
 from skytrail.analytics.system_alarms import SYSTEM_ALARMS
 from skytrail.analytics.telemetry import change_of
+from skytrail.analytics.tenant_uves import token_of
 from skytrail.analytics.uve_filter import UveFilter
 from skytrail.analytics.uve_types import TABLES
 from skytrail.analytics.watchman import Watchman
@@ -159,6 +160,7 @@ def test_ports_that_cannot_be_translated_raise_an_alarm():
     assert "default-global-system-config:system-defined-vrouter-port-translation" in raised
 
 
+EVE = Acknowledged("eve", "d:red", 9)
 RULE = AlarmRule(
     "r", 0, ("vrouter",), ((Condition("S.bad", "==", True),),), active_s=5.0, idle_s=10.0
 )
@@ -220,16 +222,34 @@ def test_acknowledgement_is_for_one_raising():
     alarms.look(HOST, BAD, 5.0, 2)
     token = alarms.fields_of(HOST)["alarms"][0]["token"]
 
-    assert not alarms.acknowledge(HOST, "r", "wrong")
-    assert alarms.acknowledge(HOST, "r", token)
-    assert alarms.fields_of(HOST)["alarms"][0]["ack"] is True
+    assert not alarms.acknowledge(HOST, "r", "wrong", EVE)
+    assert alarms.acknowledge(HOST, "r", token, EVE)
+    shown = alarms.fields_of(HOST)["alarms"][0]
+    assert (shown["ack"], shown["ack_user"], shown["ack_project"]) == (True, "eve", "d:red")
     alarms.look(HOST, GOOD, 6.0, 3)
     alarms.look(HOST, GOOD, 16.0, 4)
     alarms.look(HOST, BAD, 17.0, 5)
     alarms.look(HOST, BAD, 22.0, 6)
 
     assert alarms.fields_of(HOST)["alarms"][0]["ack"] is False
-    assert not alarms.acknowledge(HOST, "r", token)
+    assert not alarms.acknowledge(HOST, "r", token, EVE)
+    assert "ack_user" not in alarms.fields_of(HOST)["alarms"][0]
+
+
+def test_acknowledgement_is_logged_with_who_it_was():
+    collector = Collector()
+    watchman = Watchman(collector, "node1")
+    collector.apply(change_of("h1:Compute:agent:0", vrouter(res_limit=True)), 0.0)
+    watchman.tick(0.0, 5)
+    collector.messages.take()
+    rule = watchman.board.raised(HOST)[0].rule.name
+
+    assert not watchman.acknowledge(HOST, rule, token_of(4), EVE, 1.0)
+    assert watchman.acknowledge(HOST, rule, token_of(5), EVE, 1.0)
+
+    (row,) = collector.messages.take()
+    assert (row["Messagetype"], row["ObjectIds"]) == ("AlarmAcknowledged", ["h1"])
+    assert all(word in str(row) for word in ("eve", "d:red", rule))
 
 
 def vrouter(**fields):

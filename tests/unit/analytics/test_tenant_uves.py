@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -10,7 +12,14 @@ from hypothesis import strategies as st
 from skytrail.analytics.alarm_rule import AlarmRule, Condition
 from skytrail.analytics.alarms import AlarmBoard
 from skytrail.analytics.configured import alarm_rule_of
-from skytrail.analytics.tenant_uves import MACHINES, NETWORKS, PORTS, own_part, seen
+from skytrail.analytics.tenant_uves import (
+    MACHINES,
+    NETWORKS,
+    PORTS,
+    is_whole,
+    own_part,
+    seen,
+)
 from skytrail.analytics.tenant_view import Tenant
 from skytrail.analytics.uve_filter import UveFilter
 from skytrail.model.alarm_timing import AlarmTiming
@@ -68,29 +77,51 @@ def test_shared_network_is_shown_with_own_ports_only():
 
 
 @pytest.mark.parametrize(
-    ("ports", "is_shown"),
+    ("ports", "shown", "is_all"),
     [
-        (["d:red:a"], True),
-        (["d:red:a", "d:blue:b"], False),
-        (["d:blue:b"], False),
-        ([], False),
-        ("d:red:a", False),
-        ([["d:red:a"], "x"], False),
+        (["d:red:a"], ["d:red:a"], True),
+        (["d:red:a", "d:blue:b"], ["d:red:a"], False),
+        (["d:blue:b"], None, False),
+        (["d:reddish:b"], None, False),
+        ([], None, False),
+        ("d:red:a", None, False),
+        ([["d:red:a"], "x"], None, False),
     ],
 )
-def test_machine_is_whose_all_its_ports_are(ports, is_shown):
+def test_machine_is_shown_with_own_ports_and_whole_where_all_are(ports, shown, is_all):
     state = {"UveVirtualMachineAgent": {"vm_name": "m", "vrouter": "h", "interface_list": ports}}
+    entity = (MACHINES, "uuid")
 
-    assert bool(seen(RED, (MACHINES, "uuid"), state)) is is_shown
+    said = seen(RED, entity, state).get("UveVirtualMachineAgent", {})
+    assert said.get("interface_list") == shown
+    assert is_whole(RED, entity, state) is is_all
 
 
-def test_alarms_are_shown_without_parents_tokens_and_others_conditions():
+def test_of_a_shared_machine_own_rules_alone_tell_alarms():
     listed = [alarm("default-global-system-config:r"), alarm("d:red:mine", alarm_rules="own")]
+    state = {
+        "UveVirtualMachineAgent": {"interface_list": ["d:red:a", "d:blue:b"]},
+        "UVEAlarms": {"alarms": listed},
+    }
+
+    shown = seen(RED, (MACHINES, "uuid"), state)["UVEAlarms"]["alarms"]
+
+    assert [each["type"] for each in shown] == ["d:red:mine"]
+
+
+def test_alarms_are_shown_without_parents_nodes_users_and_others_conditions():
+    who = {"ack": True, "ack_user": "SECRET", "ack_project": "SECRET"}
+    listed = [
+        alarm("default-global-system-config:r", **who),
+        alarm("d:red:mine", alarm_rules="own"),
+    ]
     shown = seen(RED, PORT, {"UVEAlarms": {"alarms": listed}})["UVEAlarms"]["alarms"]
 
     assert "SECRET" not in msgspec.json.encode(shown).decode()
     assert [each.get("alarm_rules") for each in shown] == [None, "own"]
-    assert shown[0]["severity"] == 1
+    assert (shown[0]["severity"], shown[0]["ack"]) == (1, True)
+    # What acknowledges an alarm says when it was raised, and not by which node.
+    assert base64.b64decode(shown[0]["token"]) == b'{"timestamp":5,"http_port":0,"host_ip":""}'
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,21 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from skytrail.analytics.io.tenants import RUNNING_COUNT_MAX, Turns, admit_tenant, admit_told
+from skytrail.analytics.io.tenants import (
+    RUNNING_COUNT_MAX,
+    Sender,
+    Turns,
+    admit_tenant,
+    admit_told,
+    sender_of,
+    tenant_of,
+)
 from skytrail.analytics.query import statement_of
 from skytrail.analytics.query_request import QueryRequest, UnknownField
 from skytrail.analytics.query_views import views
 from skytrail.analytics.tags import COLUMNS as TAG_COLUMNS
 from skytrail.analytics.tenant_view import NotForTenants, Tenant, seen_by
-from skytrail.runtime.asgi import HttpError, Request
+from skytrail.runtime.asgi import HttpError, Peer, Request
 
 NOW_US = 1_790_000_000_000_000
 RED = Tenant("d:re'd")
@@ -92,13 +100,13 @@ def request(method: str, *segments: str, **headers: str) -> Request:
     [
         ("GET", "analytics", "query"), ("GET", "analytics", "query", "an-id"), ("GET", "api", "v1", "logs"),
         ("POST", "analytics", "uve-stream"), ("GET", "metrics"), ("POST", "api", "v1", "flows"),
-        ("POST", "analytics", "alarms", "acknowledge"), ("GET", "api", "v1", "uves"), ("POST", "analytics", "uves"),
+        ("GET", "analytics", "alarms", "acknowledge"), ("GET", "api", "v1", "uves"), ("POST", "analytics", "uves"),
         ("GET", "api", "v1", "alarms", "vrouter", "h", "collected"), ("GET", "introspect", "uves"),
     ],
 )  # fmt: skip
 def test_paths_that_know_no_tenants_are_closed_to_them(asked) -> None:
     with pytest.raises(HttpError) as refusal:
-        admit_tenant(request(*asked), RED)
+        admit_tenant(request(*asked), RED, "eve")
     assert refusal.value.status == 403
 
 
@@ -106,19 +114,26 @@ def test_paths_that_know_no_tenants_are_closed_to_them(asked) -> None:
 def test_paths_of_uves_are_open_to_tenants(place) -> None:
     asked = request("GET", *place, "uves", "virtual-network", "d:red:net")
 
-    admit_tenant(asked, RED)
+    admit_tenant(asked, RED, "eve")
 
-    assert asked.identity == RED
+    assert asked.identity == Sender("eve", RED)
 
 
 def test_a_sender_that_may_ask_everything_narrows_it_to_a_project() -> None:
-    narrowed = request("GET", "api", "v1", "flows", x_skytrail_project="d:r%C3%A9d")
-    whole = request("GET", "api", "v1", "logs")
+    said = {"x_skytrail_project": "d:r%C3%A9d", "x_skytrail_user": "%C3%A9ve"}
+    narrowed = request("GET", "api", "v1", "flows", **said)
+    whole, local = request("GET", "api", "v1", "logs"), request("GET", "api", "v1", "logs")
+    local.peer = Peer(uid=7)
+    # Who was found out counts, whatever is said.
+    known = request("GET", "api", "v1", "logs", x_skytrail_user="else")
 
-    admit_told(narrowed)
-    admit_told(whole)
+    for each in (narrowed, whole, local):
+        admit_told(each)
+    admit_told(known, "ann")
 
-    assert (narrowed.identity, whole.identity) == (Tenant("d:réd"), None)
+    assert [tenant_of(each) for each in (narrowed, whole, known)] == [Tenant("d:réd"), None, None]
+    users = [sender_of(each).user for each in (narrowed, whole, local, known)]
+    assert users == ["éve", "", "uid 7", "ann"]
 
 
 def test_a_project_has_so_many_questions_running_and_others_theirs() -> None:

@@ -56,9 +56,9 @@ export function AlarmTable() {
           key: "acknowledge",
           render: (alarm: Alarm) =>
             alarm.acknowledged ? (
-              <Tag>seen</Tag>
+              <Tag>seen{alarm.seenBy === "" ? "" : ` by ${alarm.seenBy}`}</Tag>
             ) : (
-              isAdministrator(identity) && moment.get() === null && <Button size="small" onClick={() => void acknowledge(alarm)}>Acknowledge</Button>
+              (isAdministrator(identity) || identity.analytics_acknowledges === true) && moment.get() === null && <Button size="small" onClick={() => void acknowledge(alarm)}>Acknowledge</Button>
             ),
         },
       ]}

@@ -14,6 +14,8 @@ export interface Alarm extends AlarmPlace {
   readonly severity: number;
   readonly description: string;
   readonly acknowledged: boolean;
+  /** By whom, as far as it is told. */
+  readonly seenBy: string;
   /** Milliseconds since 1970. */
   readonly since: number;
   readonly token: string;
@@ -53,6 +55,7 @@ function alarmOf(table: string, name: string, alarm: Document): Alarm {
     severity: Number(alarm["severity"] ?? 0),
     description: String(alarm["description"] ?? ""),
     acknowledged: alarm["ack"] === true,
+    seenBy: [alarm["ack_user"], alarm["ack_project"]].filter((each) => typeof each === "string" && each !== "").join(" of "),
     since: Number(alarm["timestamp"] ?? 0) / 1000,
     token: String(alarm["token"] ?? ""),
     reasons: reasonsOf(alarm["alarm_rules"]),

@@ -28,13 +28,17 @@ CACHED_COUNT_MAX: Final = 10_000
 ASK_S: Final = 10.0
 _CREDENTIALS: Final = ("x-auth-token", "authorization")
 _PUBLIC: Final = frozenset({"/healthz"})
+_ACKNOWLEDGE: Final = "/analytics/alarms/acknowledge"
 
 
 class _Who(msgspec.Struct, frozen=True):
     is_admin: bool = False
     is_reader: bool = False
+    user: str | None = None
     analytics_project: str | None = None
     """Full name of the project whose part the sender may see."""
+    analytics_acknowledges: bool = False
+    """Whether he may say of that project's alarms that they were seen."""
 
 
 class ApiGate:
@@ -68,15 +72,23 @@ class ApiGate:
         who = await self._who(said)
         if who is None:
             raise _unknown("The API does not know these credentials")
-        if who.is_admin or who.is_reader:
+        user = who.user or ""
+        is_change = request.path == _ACKNOWLEDGE
+        if is_change and not (who.is_admin or who.analytics_acknowledges):
+            raise HttpError(
+                403,
+                "Alarms are acknowledged by administrators, and by members who may change the"
+                " project's ports and networks",
+            )
+        if who.is_admin or (who.is_reader and not is_change):
             # Another node asks as one, and tells whose rows are wanted.
-            admit_told(request)
+            admit_told(request, user)
         else:
             if not who.analytics_project:
                 raise HttpError(
                     403, "Analytics is for administrators, global readers and members of projects"
                 )
-            admit_tenant(request, Tenant(who.analytics_project))
+            admit_tenant(request, Tenant(who.analytics_project), user)
 
     async def stands(self, request: Request) -> bool:
         """Tell whether the sender of a request that was let in may still do the same."""

@@ -25,13 +25,14 @@ from urllib.parse import quote
 import msgspec
 
 from skytrail.analytics import uve_json, uve_types
+from skytrail.analytics.alarms import Acknowledged
 from skytrail.analytics.collector import Collector
 from skytrail.analytics.io.fan_out import Asked, FanOut, News, event
 from skytrail.analytics.io.other_nodes import Headers, missing_headers
 from skytrail.analytics.io.own_uves import OwnUves
 from skytrail.analytics.io.past import Past
 from skytrail.analytics.io.rounds import Rounds
-from skytrail.analytics.io.tenants import tenant_of
+from skytrail.analytics.io.tenants import sender_of, tenant_of
 from skytrail.analytics.io.uve_requests import (
     filter_of_body,
     filter_of_query,
@@ -227,10 +228,14 @@ class AnalyticsApi:
         table = uve_types.TABLES.get(asked.table, asked.table)
         if table not in uve_types.TYPES:
             raise HttpError(400, f"table={asked.table[:64]} is neither a type nor a table of UVEs")
-        is_done = self._watchman.acknowledge(
-            table, asked.name, asked.type, asked.token, self._clock.now()
-        )
-        if not is_done:
+        sender, entity = sender_of(request), (table, asked.name)
+        tenant = sender.tenant
+        project = "" if tenant is None else tenant.project
+        by = Acknowledged(sender.user, project, round(self._clock.wall() * 1e6))
+        is_open = tenant is None or self._own.may_acknowledge(tenant, entity)
+        if not is_open or not self._watchman.acknowledge(
+            entity, asked.type, asked.token, by, self._clock.now()
+        ):
             raise HttpError(404, "There is no such alarm, or it was raised anew: read it again")
         return json_reply({})
 

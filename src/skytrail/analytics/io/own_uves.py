@@ -32,6 +32,7 @@ from skytrail.analytics.tenant_uves import (
     TABLES,
     Entity,
     Fields,
+    is_whole,
     own_part,
     seen,
 )
@@ -135,6 +136,12 @@ class OwnUves:
 
     async def alarm_stream(self, request: Request) -> Reply:
         return self._streamed(request, replace(filter_of_query(request), parts=((ALARMS, ""),)))
+
+    def may_acknowledge(self, tenant: Tenant, entity: Entity) -> bool:
+        """Tell whether an entity's alarms are the project's to have seen: it is nobody else's."""
+        held = self._collector.uves.get(*entity)
+        state = {} if held is None else uve_json.flat(_EVERYTHING.part_of(held))
+        return is_whole(tenant, entity, state)
 
     async def _many(self, request: Request, word: str, chosen: UveFilter) -> Reply:
         found, headers = await self._found(request, [_table(word)], chosen)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
 from skytrail.analytics.tenant_view import NOT_SHOWN, Tenant
 from skytrail.runtime.asgi import HttpError, Request
-from skytrail.runtime.tenant import PROJECT_HEADER
+from skytrail.runtime.tenant import PROJECT_HEADER, USER_HEADER
 
 RUNNING_COUNT_MAX: Final = 4
 """Questions of one project at a time."""
@@ -21,6 +22,7 @@ _PATHS: Final = frozenset(
         ("GET", ("analytics", "uve-stream")),
         ("GET", ("analytics", "alarms")),
         ("GET", ("analytics", "alarm-stream")),
+        ("POST", ("analytics", "alarms", "acknowledge")),
         ("POST", ("api", "v1", "alarms", "dry-run")),
         ("POST", ("api", "v1", "parts", "query")),
         ("GET", ("api", "v1", "flows")),
@@ -36,7 +38,18 @@ _BELOW: Final = {
 """So does all that is below these: a type, and perhaps a name."""
 
 
-def admit_tenant(request: Request, tenant: Tenant) -> None:
+USER_CHARACTERS_MAX: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who asks, as far as anybody said; ``tenant`` is whose part is shown, None: all of it."""
+
+    user: str
+    tenant: Tenant | None = None
+
+
+def admit_tenant(request: Request, tenant: Tenant, user: str) -> None:
     """Note who asks; HttpError 403 where a path shows more than a tenant's own."""
     method, segments = request.method, request.segments
     is_below = any(
@@ -48,19 +61,33 @@ def admit_tenant(request: Request, tenant: Tenant) -> None:
     )
     if (method, segments) not in _PATHS and not (is_below or is_schema):
         raise HttpError(403, NOT_SHOWN)
-    request.identity = tenant
+    request.identity = Sender(user, tenant)
 
 
-def admit_told(request: Request) -> None:
-    """Let pass what may ask everything, narrowed to a project where the sender tells one."""
+def admit_told(request: Request, user: str | None = None) -> None:
+    """Let pass what may ask everything, narrowed to a project where the sender tells one.
+
+    Who asks is ``user`` where that was found out, else who the sender says it asks for.
+    """
     told = request.headers.get(PROJECT_HEADER)
-    if told is not None:
-        admit_tenant(request, Tenant(unquote(told)))
+    if user is None:
+        uid = request.peer.uid
+        nobody = "" if uid is None else f"uid {uid}"
+        user = unquote(request.headers.get(USER_HEADER, nobody))[:USER_CHARACTERS_MAX]
+    if told is None:
+        request.identity = Sender(user)
+    else:
+        admit_tenant(request, Tenant(unquote(told)), user)
+
+
+def sender_of(request: Request) -> Sender:
+    """Return who asks; nobody is known where nobody is asked for."""
+    return request.identity if isinstance(request.identity, Sender) else Sender("")
 
 
 def tenant_of(request: Request) -> Tenant | None:
     """Return whose part of history is shown; None: all of it."""
-    return request.identity if isinstance(request.identity, Tenant) else None
+    return sender_of(request).tenant
 
 
 class Turns:

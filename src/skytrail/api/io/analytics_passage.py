@@ -31,9 +31,9 @@ from skytrail.api.io.gate import Gate
 from skytrail.api.refusal import Refused, bad_request, not_found
 from skytrail.api.service import ConfigService
 from skytrail.api.sight import Sight
-from skytrail.api.tenant_sight import analytics_project
+from skytrail.api.tenant_sight import analytics_project, may_acknowledge
 from skytrail.runtime.asgi import JSON, Request, Response, Router, StreamResponse
-from skytrail.runtime.tenant import PROJECT_HEADER
+from skytrail.runtime.tenant import PROJECT_HEADER, USER_HEADER
 
 _READS: Final = frozenset(
     {
@@ -56,11 +56,13 @@ _READS: Final = frozenset(
 _NATIVE: Final = frozenset({"introspect", "logs", "flows", "metrics"})
 """Of these, those that the node has under ``/api/v1``."""
 _DRY_RUN: Final = ("alarms", "dry-run")
-_POSTS: Final = frozenset({("query",), ("alarms", "acknowledge"), _DRY_RUN})
+_ACKNOWLEDGE: Final = ("alarms", "acknowledge")
+_POSTS: Final = frozenset({("query",), _ACKNOWLEDGE, _DRY_RUN})
 _OF_TENANTS: Final = frozenset(
     {
         ("POST", ("query",)),
         ("POST", _DRY_RUN),
+        ("POST", _ACKNOWLEDGE),
         *(
             ("GET", (name,))
             for name in (
@@ -118,10 +120,12 @@ class AnalyticsPassage:
         is_served = parts[0] in _READS if reads else parts in _POSTS
         if not is_served or not {".", ".."}.isdisjoint(parts):
             raise not_found(f"Analytics is not asked for {request.path[:128]} through here")
-        if parts == ("alarms", "acknowledge"):
-            authorize.require_admin(self._service.graph, caller_of(request), "acknowledging alarms")
         project = self._project_of(parts, request)
+        graph, caller = self._service.graph, caller_of(request)
+        if parts == _ACKNOWLEDGE and not (project is not None and may_acknowledge(graph, caller)):
+            authorize.require_admin(graph, caller, "acknowledging alarms")
         asked = self._asked(parts, request)
+        asked.headers[USER_HEADER] = quote(caller.user)
         if project is not None:
             asked.headers[PROJECT_HEADER] = quote(project, safe=":")
         if parts[0].endswith("-stream"):
