@@ -1,4 +1,4 @@
-"""What a session's end does not tell, kept from its beginning: its far end, and who logs it. Pure.
+"""What a session's end does not tell, kept from its beginning: its far end, who logs it, names of what is gone by then. Pure.
 
 ```
  beginning: identity of the far end --------> table by place of the flow (pair) --> the end's identity
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -24,6 +24,7 @@ from skytrail.agent.logging_objects import LoggingObjects, Turn
 from skytrail.agent.outcome import Desired
 from skytrail.agent.session_batch import Array, SessionBatch, SessionKind
 from skytrail.agent.session_log import rule_names
+from skytrail.agent.session_names import SessionNames
 from skytrail.agent.tables import RuleId, VifId
 from skytrail.wire.xmpp import ConfigKey
 
@@ -41,6 +42,7 @@ class Followed:
     """Of far ends; 0 is unknown."""
     logged_by: Mapping[int, tuple[str, ...]]
     """Names of the logging objects that log a session, by the record's place in the batch."""
+    names: SessionNames = field(default_factory=SessionNames)
 
 
 class SessionFollower:
@@ -53,6 +55,7 @@ class SessionFollower:
         self._identity = np.zeros(0, np.uint32)
         self._logged: OrderedDict[tuple[int, int], tuple[str, ...]] = OrderedDict()
         """By pair and ``created_ns``."""
+        self._names = SessionNames()
 
     def follow(self, batch: SessionBatch, desired: Desired) -> Followed:
         """Return what is known of a batch's sessions."""
@@ -71,7 +74,8 @@ class SessionFollower:
         counted = np.flatnonzero(~is_here & ~is_known)
         logged_by = self._logged_by(records, counted, is_begin, desired)
         self._remember(records, is_begin)
-        return Followed(identities, logged_by)
+        self._names.note(records, identities, desired)
+        return Followed(identities, logged_by, self._names)
 
     def _grow(self, records: Array) -> None:
         wanted = min(int(records["pair"].max(initial=0)) + 1, PLACES_COUNT_MAX)

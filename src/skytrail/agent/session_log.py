@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from skytrail.agent.interface import ActivePort
 from skytrail.agent.label import Numbers
 from skytrail.agent.outcome import Desired
 from skytrail.agent.policy import Policy
 from skytrail.agent.session_batch import SessionEvent, SessionKind
+from skytrail.agent.session_names import SessionNames
 from skytrail.agent.tables import IdentityId, PolicyId, RuleId
 
 _NANOSECONDS = 1_000_000_000
@@ -48,23 +48,24 @@ class SessionBook:
         identity: IdentityId,
         desired: Desired,
         logged_by: Sequence[str] = (),
+        names: SessionNames | None = None,
     ) -> Mapping[str, object]:
-        """Return the record of an event; ``identity`` is the session's far end."""
+        """Return the record of an event; ``identity`` is the session's far end, ``names`` has those of what is gone."""
         rules = rule_names(self._numbers, event.rule_id)
-        uuid = desired.vifs.get(event.vif_id, "")
-        state = desired.ports.get(uuid)
-        port = state.port if isinstance(state, ActivePort) else None
-        far = desired.identities.get(identity)
+        known = SessionNames() if names is None else names
+        state, peer = (known.port(vif, desired) for vif in (event.vif_id, event.peer_vif_id))
+        port = state.port if state is not None else None
+        far = known.far_end(identity, desired)
         record: dict[str, object] = {
             "kind": event.kind.name.lower(),
             "id": event.id,
             "time": _text(event.time_ns),
-            "vmi_uuid": uuid,
+            "vmi_uuid": port.uuid if port else desired.vifs.get(event.vif_id, ""),
             "port": port.name if port else "",
             "virtual_network": port.network.name if port else "",
             "vrf": port.network.vrf if port else "",
             "tags": list(port.security.tags) if port else [],
-            "peer_vmi_uuid": desired.vifs.get(event.peer_vif_id, ""),
+            "peer_vmi_uuid": peer.port.uuid if peer else desired.vifs.get(event.peer_vif_id, ""),
             "peer_networks": sorted(far.networks) if far else [],
             "peer_tags": sorted(far.tags) if far else [],
             "peer_nexthop": self._numbers.nexthop.name(event.nexthop_id) or "",

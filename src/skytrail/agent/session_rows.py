@@ -35,6 +35,7 @@ from skytrail.agent.session_batch import (
 )
 from skytrail.agent.session_follow import Followed
 from skytrail.agent.session_log import SessionBook, rule_names
+from skytrail.agent.session_names import SessionNames
 from skytrail.agent.session_sample import Sample
 from skytrail.agent.tables import IdentityId, NextHopId, RuleId, VifId
 from skytrail.wire.telemetry import Sessions, Texts
@@ -122,7 +123,8 @@ class SessionRows:
         rows["size"], rows["priority"] = size[places], priorities
         rows["is_forced"] = is_forced[places]
         self._fill_numbers(rows, records[places], batch)
-        self._fill_texts(rows, records[places], followed.identities[ends[places]], desired)
+        names = _Names(followed.names, desired)
+        self._fill_texts(rows, records[places], followed.identities[ends[places]], names)
         self.sample.add(rows)
 
     def take(self, now: float) -> Iterator[Sessions]:
@@ -167,7 +169,7 @@ class SessionRows:
             rows[name] = records[counters][:, way]
 
     def _fill_texts(
-        self, rows: Array, records: Array, identities: Array, desired: Desired
+        self, rows: Array, records: Array, identities: Array, names: _Names
     ) -> None:  # fmt: skip
         is_opened_here = records["direction"] & abi.FlowDirection.FROM_UNDERLAY == 0
         near, far = (np.where(is_opened_here, *each) for each in _ends(records))
@@ -177,11 +179,9 @@ class SessionRows:
             "session_type", is_opened_here, ("server", "client").__getitem__
         )
         rows["vrouter_ip"] = self._words["vrouter_ip"].setdefault(self.host_address, 0)
-        ports = _Ports(desired)
-        for name, word_of in (("vmi", ports.name), ("vn", ports.network), ("tags", ports.tags)):
+        for name, word_of in (("vmi", names.port), ("vn", names.network), ("tags", names.tags)):
             rows[name] = place(name, records["vif"], word_of)
-        fars = _FarEnds(desired)
-        for name, word_of in (("remote_vn", fars.network), ("remote_tags", fars.tags)):
+        for name, word_of in (("remote_vn", names.far_network), ("remote_tags", names.far_tags)):
             rows[name] = place(name, identities, word_of)
         rows["security_policy_rule"] = place("security_policy_rule", records["rule"], self._rule)
         rows["other_vrouter_ip"] = place("other_vrouter_ip", records["nexthop"], self._tunnel)
@@ -218,12 +218,13 @@ def _message(waiting: _Waiting) -> Sessions:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ports:
-    """What is told of ports, by number."""
+class _Names:
+    """What is told of ports and far ends, by number."""
 
+    names: SessionNames
     desired: Desired
 
-    def name(self, vif: int) -> str:
+    def port(self, vif: int) -> str:
         state = self._state(vif)
         return state.port.name if state else ""
 
@@ -235,23 +236,15 @@ class _Ports:
         state = self._state(vif)
         return _tags(state.port.security.tags) if state else ""
 
-    def _state(self, vif: int) -> ActivePort | None:
-        state = self.desired.ports.get(self.desired.vifs.get(VifId(vif), ""))
-        return state if isinstance(state, ActivePort) else None
-
-
-@dataclass(frozen=True, slots=True)
-class _FarEnds:
-    """What is told of far ends, by identity."""
-
-    desired: Desired
-
-    def network(self, identity: int) -> str:
-        far = self.desired.identities.get(IdentityId(identity))
+    def far_network(self, identity: int) -> str:
+        far = self.names.far_end(IdentityId(identity), self.desired)
         return min(far.networks, default="") if far else ""
 
-    def tags(self, identity: int) -> str:
-        far = self.desired.identities.get(IdentityId(identity))
+    def _state(self, vif: int) -> ActivePort | None:
+        return self.names.port(VifId(vif), self.desired)
+
+    def far_tags(self, identity: int) -> str:
+        far = self.names.far_end(IdentityId(identity), self.desired)
         return _tags(sorted(far.tags)) if far else ""
 
 

@@ -165,7 +165,7 @@ class SessionLogPages:
         for place, event in enumerate(batch.events()):
             identity = IdentityId(identities[place])
             logged_by = followed.logged_by.get(place, ())
-            record = self._book.record(event, identity, desired, logged_by)
+            record = self._book.record(event, identity, desired, logged_by, followed.names)
             for reader in self._readers:
                 if reader.wanted.wants(record):
                     before = reader.lost

@@ -1,0 +1,78 @@
+"""Names of ports and far ends by their numbers: as they are, or were when a session of theirs was last told of. Pure.
+
+Sessions of a port end when it is unplugged or deleted, and are told when it is not among the others any more.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable
+from typing import Final, Generic, TypeVar
+
+import numpy as np
+
+from skytrail.agent.identity import Identity
+from skytrail.agent.interface import ActivePort
+from skytrail.agent.outcome import Desired
+from skytrail.agent.session_batch import Array
+from skytrail.agent.tables import IdentityId, VifId
+
+PORTS_COUNT_MAX: Final = 4_096
+FAR_ENDS_COUNT_MAX: Final = 16_384
+"""The latest that had sessions."""
+_Key = TypeVar("_Key", bound=Hashable)
+_Named = TypeVar("_Named")
+
+
+class _Latest(Generic[_Key, _Named]):
+    def __init__(self, count_max: int) -> None:
+        self._count_max = count_max
+        self._known: OrderedDict[_Key, _Named] = OrderedDict()
+
+    def put(self, key: _Key, named: _Named) -> None:
+        self._known[key] = named
+        self._known.move_to_end(key)
+        if len(self._known) > self._count_max:
+            self._known.popitem(last=False)
+
+    def get(self, key: _Key) -> _Named | None:
+        return self._known.get(key)
+
+
+class SessionNames:
+    """Sees every batch. A number that stands for something now never stands for what it was before."""
+
+    def __init__(self) -> None:
+        self._ports: _Latest[VifId, ActivePort] = _Latest(PORTS_COUNT_MAX)
+        self._far_ends: _Latest[IdentityId, Identity] = _Latest(FAR_ENDS_COUNT_MAX)
+
+    def note(self, records: Array, identities: Array, desired: Desired) -> None:
+        """Remember what a batch's numbers stand for. O(records), and little for each different number."""
+        for vif in _different((records["vif"], records["peer_vif"])):
+            state = _active(VifId(vif), desired)
+            if state is not None:
+                self._ports.put(VifId(vif), state)
+        for number in _different((identities,)):
+            far = desired.identities.get(IdentityId(number))
+            if far is not None:
+                self._far_ends.put(IdentityId(number), far)
+
+    def port(self, vif: VifId, desired: Desired) -> ActivePort | None:
+        """Return the port of a number."""
+        return _active(vif, desired) or self._ports.get(vif)
+
+    def far_end(self, number: IdentityId, desired: Desired) -> Identity | None:
+        """Return the far end of a number."""
+        return desired.identities.get(number) or self._far_ends.get(number)
+
+
+def _active(vif: VifId, desired: Desired) -> ActivePort | None:
+    state = desired.ports.get(desired.vifs.get(vif, ""))
+    return state if isinstance(state, ActivePort) else None
+
+
+def _different(columns: Iterable[Array]) -> list[int]:
+    found: set[int] = set()
+    for column in columns:
+        found.update(np.unique(column).tolist())
+    return [number for number in found if number]
