@@ -33,6 +33,8 @@ from skytrail.analytics.query_request import (
 from skytrail.analytics.query_rows import PERCENTILES
 
 Row = Sequence[object]
+_NUMBER_BITS_MAX: Final = 256
+"""Of whole numbers: no column's are wider."""
 
 
 def part_of(request: QueryRequest) -> QueryRequest:
@@ -65,6 +67,55 @@ def merged(request: QueryRequest, parts: Sequence[Sequence[Row]]) -> list[Row]:
         at = [fields.index(name) for name in order]
         rows.sort(key=lambda row: [_rank(row[each]) for each in at], reverse=is_descending(request))
     return rows[: request.limit or LIMIT_DEFAULT]
+
+
+def unfit(request: QueryRequest, part: Sequence[Row]) -> str:
+    """Return why rows are none that a store gives for its part, so that they cannot be merged; "": they can be.
+
+    O(values): another node's word is judged before anything is made of it.
+    """
+    fields = list(dict.fromkeys(request.select_fields))
+    if any(len(row) != len(fields) for row in part):
+        return f"a row has not {len(fields)} values, as the query has columns"
+    for number, name in enumerate(fields):
+        is_fit = _FORMS.get(function_of(name), _is_plain)
+        if not all(is_fit(row[number]) for row in part):
+            return f"{name[:64]}: a value is not of the form of that column"
+    return ""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) or (
+        isinstance(value, int) and value.bit_length() <= _NUMBER_BITS_MAX
+    )
+
+
+def _is_number_or_none(value: object) -> bool:
+    return value is None or _is_number(value)
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(each, str) or _is_number_or_none(each) for each in value)
+    return isinstance(value, str) or _is_number_or_none(value)
+
+
+def _is_counted(value: object) -> bool:
+    return _is_pair(value, _is_number_or_none)
+
+
+def _is_sample(value: object) -> bool:
+    return _is_pair(
+        value, lambda each: isinstance(each, list) and all(map(_is_number_or_none, each))
+    )
+
+
+def _is_pair(value: object, is_first: Callable[[object], bool]) -> bool:
+    """Tell whether it is something, and the number of rows it is of."""
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    first, count = cast("list[object]", value)
+    return is_first(first) and isinstance(count, int | float) and _is_number(count) and count >= 0
 
 
 def _needs_all_groups(request: QueryRequest) -> bool:
@@ -159,6 +210,16 @@ def _value_at(weighted: Sequence[tuple[float, float]], rank: int) -> float:
     return weighted[-1][0]
 
 
+_FORMS: Final[Mapping[str, Callable[[object], bool]]] = MappingProxyType(
+    {
+        "SUM": _is_number_or_none,
+        "COUNT": _is_number,
+        "MIN": _is_counted,
+        "MAX": _is_counted,
+        "AVG": _is_counted,
+        "PERCENTILES": _is_sample,
+    }
+)
 _MERGES: Final[Mapping[str, Callable[[Sequence[object]], object]]] = MappingProxyType(
     {
         "SUM": _sum,

@@ -127,6 +127,9 @@ def _routes(text: str) -> tuple[Route, ...]:
 
 def _peer(text: str) -> str:
     """Read where another node is; what is shown to it crosses no network in the clear."""
+    if not (text.isascii() and text.isprintable()):
+        # It is named in headers of answers.
+        raise argparse.ArgumentTypeError(f"{text!r}: only printable ASCII characters")
     if text.startswith("unix:") and len(text) > len("unix:"):
         return text
     try:
@@ -134,7 +137,13 @@ def _peer(text: str) -> str:
         host, _ = parts.hostname or "", parts.port
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text}: {error}") from error
-    if parts.scheme not in {"http", "https"} or not host or parts.path.strip("/") or parts.query:
+    if "@" in parts.netloc:
+        # Readers are told which node is missing, by this name.
+        raise argparse.ArgumentTypeError(
+            "a node's place holds no name or password: give --api-user and --api-password-file"
+        )
+    rest = parts.path.strip("/") or parts.query or parts.fragment
+    if parts.scheme not in {"http", "https"} or not host or rest:
         raise argparse.ArgumentTypeError(f"{text} is not https://HOST:PORT or unix:PATH")
     if parts.scheme == "http" and not is_loopback(host):
         raise argparse.ArgumentTypeError(f"{text}: another machine is asked over https")

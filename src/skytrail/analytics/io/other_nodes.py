@@ -42,6 +42,11 @@ class Part(msgspec.Struct, frozen=True):
 
     node: str
 
+    def unfit(self, question: object) -> str:
+        """Return why this is no answer to the question that can be used; "": it is one."""
+        del question
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class Parts(Generic[PartT]):
@@ -92,10 +97,9 @@ class OtherNodes:
         within_s: float = ANSWER_S,
     ) -> Parts[PartT]:
         """Return every node's part; ``project`` is the only one whose rows are wanted."""
-        body = encode_json(question)
         headers = {} if project is None else {PROJECT_HEADER: quote(project, safe=":")}
         replies = await asyncio.gather(
-            *(self._part(node, what, body, headers, kind, within_s) for node in self._nodes)
+            *(self._part(node, what, question, headers, kind, within_s) for node in self._nodes)
         )
         told: dict[str, PartT] = {}
         missing: dict[str, str] = {}
@@ -111,7 +115,7 @@ class OtherNodes:
         self,
         node: _Node,
         what: str,
-        body: bytes,
+        question: object,
         headers: dict[str, str],
         kind: type[PartT],
         within_s: float,
@@ -120,9 +124,12 @@ class OtherNodes:
         if self._clock.now() < node.silent_until:
             return node.reason
         self.asked_count += 1
+        body = encode_json(question)
         try:
             async with asyncio.timeout(within_s):
-                return await _asked(node.client, f"/api/v1/parts/{what}", body, headers, kind)
+                part = await _asked(node.client, f"/api/v1/parts/{what}", body, headers, kind)
+                reason = await asyncio.to_thread(part.unfit, question)
+                return f"its answer is unusable: {reason}" if reason else part
         except (TimeoutError, httpx.TimeoutException):
             reason = f"no answer within {within_s:g} s"
             if within_s >= ANSWER_S:
@@ -139,6 +146,8 @@ def _client(place: str, access: Access) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=CONNECTIONS_COUNT)
     return httpx.AsyncClient(
         base_url="http://analytics" if is_socket else place,
+        # What is packed has no bound until it is unpacked.
+        headers={"accept-encoding": "identity"},
         transport=httpx.AsyncHTTPTransport(
             uds=place.removeprefix("unix:") if is_socket else None,
             verify=access.verification(place),
@@ -155,14 +164,17 @@ async def _asked(
 ) -> PartT:
     async with client.stream("POST", path, content=body, headers=headers) as reply:
         content = bytearray()
-        async for chunk in reply.aiter_bytes():
+        if "content-encoding" in reply.headers:
+            raise _Missing("its answer is packed, which it was not asked for")
+        async for chunk in reply.aiter_raw():
             content += chunk
             if len(content) > ANSWER_BYTES_MAX:
                 raise _Missing(f"its answer is over {ANSWER_BYTES_MAX >> 20} MiB; choose less")
     if reply.status_code != 200:
         text = content[:_REASON_CHARACTERS].decode(errors="replace")
+        text = "".join(each if each.isprintable() else " " for each in text)
         raise _Missing(f"it answers {reply.status_code}: {text}")
     try:
         return msgspec.json.decode(content, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _Missing(f"its answer is unreadable: {error}") from error

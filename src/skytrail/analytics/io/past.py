@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -19,6 +19,7 @@ from skytrail.analytics.uve_past import (
     KEYS_COUNT_MAX,
     PLACES_COUNT_MAX,
     State,
+    decoded,
     down_statement,
     entities_of,
     moment_statement,
@@ -36,7 +37,18 @@ STEPS_COUNT_MAX: Final = 100_000
 class MomentPart(Part, frozen=True):
     """What a node knew at a moment."""
 
-    rows: list[tuple[str, str, str, str, str, int]]
+    rows: list[tuple[str, str, str, str, str, Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]]]
+
+    def unfit(self, question: object) -> str:
+        tables = set(question.tables) if isinstance(question, MomentQuestion) else set[str]()
+        for table, name, struct, value, *_ in self.rows:
+            if table not in tables:
+                return f"{table[:64]} was not asked for"
+            try:
+                decoded(value)
+            except (msgspec.MsgspecError, RecursionError) as error:
+                return f"{name[:64]} {struct[:64]}: {error}"
+        return ""
 
 
 class MomentQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

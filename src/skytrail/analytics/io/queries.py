@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from skytrail.analytics.gathering import columns_of, merged, part_of
+from skytrail.analytics.gathering import columns_of, merged, part_of, unfit
 from skytrail.analytics.io.history import History, HistoryUnavailable
 from skytrail.analytics.io.other_nodes import Headers, OtherNodes, Part, missing_headers
 from skytrail.analytics.query import Statement, statements_of
@@ -34,6 +34,9 @@ class RowsPart(Part, frozen=True):
     """A node's rows of a query."""
 
     rows: list[list[Any]]
+
+    def unfit(self, question: object) -> str:
+        return unfit(question.request, self.rows) if isinstance(question, QueryPart) else ""
 
 
 class ValuesPart(Part, frozen=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -34,7 +34,7 @@ class HeardQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class HeardPart(Part, frozen=True):
     """The number; 0: nothing of that run."""
 
-    kept: int
+    kept: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class Retold:
