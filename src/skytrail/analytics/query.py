@@ -39,7 +39,7 @@ _AGGREGATE: Final = re.compile(
 _BIN: Final = re.compile(r"T=([0-9]{1,7})")
 _BIN_S_MAX: Final = 86_400
 _DESCENDING: Final = 2
-_SHARES: Final = (64, 8)
+_SHARES: Final = (64, 4, 2)
 _PARTED_US_MIN: Final = 600_000_000
 """Of ten minutes all rows are put in order at once."""
 _NOTHING_TOLD: Final[Mapping[str, int]] = MappingProxyType({})
@@ -65,7 +65,11 @@ def statement_of(
     ``keep_hours`` tells how long stored tables are kept, where it is not the default. A ``tenant`` is
     shown what is his own; ``NotForTenants`` where a table has no such part.
     """
-    return list(statements_of(request, now_us, keep_hours, tenant))[-1]
+    view, wish = _wanted(request, now_us, tenant)
+    binder = Binder({} if tenant is None else dict(tenant.bound))
+    rows = rows_of(view, wish, binder, now_us, keep_hours)
+    made = _Translator(request, view, rows, binder, is_part=False)
+    return made.statement(wish.start_us, wish.end_us)
 
 
 def statements_of(
@@ -76,41 +80,48 @@ def statements_of(
     *,
     is_part: bool = False,
 ) -> Iterator[Statement]:
-    """Yield SQL over more and more of the time, the last over all of it: the first that has ``limit`` rows answers.
+    """Yield SQL over one part of the time after the other: rows of all, in this order, are the answer, to ``limit`` of them.
 
     There is more than one only where rows are wanted in the order of time: then the newest (or oldest) part of it has the
     first of them, and nobody has to put the others in order. Of a part, aggregates are what several stores' are merged of.
     """
-    check_size(request)
-    view = seen_by(tenant, view_of(request.table))
-    start = moment_us("start_time", request.start_time, now_us)
-    end = moment_us("end_time", request.end_time, now_us)
-    if end < start:
-        raise QueryUnusable("end_time is before start_time")
-    wish = _wish(request, start, end)
+    view, wish = _wanted(request, now_us, tenant)
     for first, last in _spans(request, view, wish):
         binder = Binder({} if tenant is None else dict(tenant.bound))
         rows = rows_of(view, wish, binder, now_us, keep_hours)
         yield _Translator(request, view, rows, binder, is_part=is_part).statement(first, last)
 
 
+def _wanted(request: QueryRequest, now_us: int, tenant: Tenant | None) -> tuple[View, Wish]:
+    check_size(request)
+    view = seen_by(tenant, view_of(request.table))
+    start = moment_us("start_time", request.start_time, now_us)
+    end = moment_us("end_time", request.end_time, now_us)
+    if end < start:
+        raise QueryUnusable("end_time is before start_time")
+    return view, _wish(request, start, end)
+
+
 def _spans(request: QueryRequest, view: View, wish: Wish) -> Iterator[tuple[int, int]]:
-    """Yield parts of the time that hold the first rows, then all of it. They begin and end with whole bins."""
+    """Yield parts of the time, in the order in which rows are wanted. They meet where bins do."""
     order = next(iter(request.sort_fields or []), "")
     is_by_time = order == view.stored.time or _BIN.fullmatch(order) is not None
     length = wish.end_us - wish.start_us
-    if is_by_time and length >= _PARTED_US_MIN:
-        width = (wish.bin_s or 1) * 1_000_000
-        for share in _SHARES:
-            if is_descending(request):
-                first = (wish.end_us - length // share) // width * width
-                if first > wish.start_us:
-                    yield first, wish.end_us
-            else:
-                last = -(-(wish.start_us + length // share) // width) * width - 1
-                if last < wish.end_us:
-                    yield wish.start_us, last
-    yield wish.start_us, wish.end_us
+    shares = _SHARES if is_by_time and length >= _PARTED_US_MIN else ()
+    width = (wish.bin_s or 1) * 1_000_000
+    start, end = wish.start_us, wish.end_us
+    for share in shares:
+        if is_descending(request):
+            first = (wish.end_us - length // share) // width * width
+            if start < first <= end:
+                yield first, end
+                end = first - 1
+        else:
+            last = -(-(wish.start_us + length // share) // width) * width - 1
+            if start <= last < end:
+                yield start, last
+                start = last + 1
+    yield start, end
 
 
 def _wish(request: QueryRequest, start_us: int, end_us: int) -> Wish:

@@ -2,7 +2,8 @@
 
 A rollup answers when every column asked for is one of its dimensions or adds up, bins of time are whole numbers of its
 own, and either the span is so long that single rows would be too many, or so long ago that they are gone. Its first and
-last bin count whole. Whole hours come from hours where minutes answer for the rest.
+last bin count whole. Whole hours come from hours where minutes answer for the rest, and so does the hour that is not over:
+nothing of it is later than now.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from skytrail.analytics.history_tables import (
 from skytrail.analytics.query_request import QueryUnusable, UnknownField
 from skytrail.analytics.query_views import ATTRIBUTE, Column, View
 
-BINS_COUNT_MIN: Final = 120
+BINS_COUNT_MIN: Final = 60
 """A rollup answers spans of so many of its bins and more."""
+BINNED_COUNT_MIN: Final = 10
+"""The same where bins are asked for: each but the first and last is the same as of single rows, and those are whole."""
 COARSE_COUNT_MIN: Final = 3
 """Of its bins a span has so many at least for a coarser rollup to answer for the whole ones."""
 _HOUR_US: Final = 3_600_000_000
@@ -144,15 +147,17 @@ def _called(function: str, of: str, condition: str = "") -> str:
 class RolledRows:
     """A rollup. Only what :func:`can_roll_up` lets pass is asked of it.
 
-    With a ``coarser`` one, that answers for its whole bins, and the rollup for what is left at both ends.
+    With a ``coarser`` one, that answers for its whole bins, and the rollup for what is left at both ends. A span that ends
+    now has nothing left at its end: the coarser bin that holds it is not longer than its rows.
     """
 
     def __init__(
-        self, view: View, rollup: Rollup, binder: Binder, coarser: Rollup | None = None
+        self, view: View, rollup: Rollup, binder: Binder, now_us: int, coarser: Rollup | None = None
     ) -> None:
         self._view = view
         self._rollup = rollup
         self._binder = binder
+        self._now_us = now_us
         self._coarser = coarser
 
     def column(self, name: str, *, wants_number: bool = False) -> Column:
@@ -197,13 +202,16 @@ class RolledRows:
             return f"{DATABASE}.{self._rollup.name} AS t", f"t.`T` BETWEEN {first} AND {last}"
         wide = self._coarser.seconds
         middle_s, rest_s = -(-start_s // wide) * wide, end_s // wide * wide
+        if end_s // width >= self._now_us // 1_000_000 // width:
+            rest_s += wide
         middle, rest = self._moment(middle_s), self._moment(rest_s)
-        before, after = self._moment(min(middle_s, rest_s)), self._moment(max(start_s, rest_s))
-        parts = (
-            _part(self._coarser, f"`T` >= {middle} AND `T` < {rest}"),
-            _part(self._rollup, f"`T` >= {first} AND `T` < {before}"),
-            _part(self._rollup, f"`T` >= {after} AND `T` <= {last}"),
-        )
+        parts = [_part(self._coarser, f"`T` >= {middle} AND `T` < {rest}")]
+        if start_s < min(middle_s, rest_s):
+            before = self._moment(min(middle_s, rest_s))
+            parts.append(_part(self._rollup, f"`T` >= {first} AND `T` < {before}"))
+        if max(start_s, rest_s) <= end_s:
+            after = self._moment(max(start_s, rest_s))
+            parts.append(_part(self._rollup, f"`T` >= {after} AND `T` <= {last}"))
         return f"({' UNION ALL '.join(parts)}) AS t", "1"
 
     def _moment(self, seconds: int) -> str:
@@ -258,16 +266,17 @@ def rows_of(
     def is_gone(table: str) -> bool:
         return wish.start_us < now_us - keep_hours_of(table, keep_hours) * _HOUR_US
 
-    span_us = wish.end_us - wish.start_us
+    span_us = wish.end_us - wish.start_us + 1
+    bins_count_min = BINNED_COUNT_MIN if wish.bin_s else BINS_COUNT_MIN
     chosen: Rollup | None = None
     for rollup in usable:
         finer = view.stored.name if chosen is None else chosen.name
-        if span_us >= BINS_COUNT_MIN * rollup.seconds * 1_000_000 or is_gone(finer):
+        if span_us >= bins_count_min * rollup.seconds * 1_000_000 or is_gone(finer):
             chosen = rollup
     if chosen is None:
         return single
     # Whole hours of a day say the same as their minutes, which are many.
     coarser = next((each for each in usable if each.over is chosen), None)
     if coarser is None or span_us < COARSE_COUNT_MIN * coarser.seconds * 1_000_000:
-        return RolledRows(view, chosen, binder)
-    return RolledRows(view, chosen, binder, coarser)
+        return RolledRows(view, chosen, binder, now_us)
+    return RolledRows(view, chosen, binder, now_us, coarser)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -31,33 +33,50 @@ def statement(**members):
 
 
 def spans(**members):
-    """Return how long each part is over which an answer is looked for, in minutes."""
+    """Return the parts in which an answer is looked for, in microseconds."""
     request = msgspec.convert({**LOGS, "start_time": "now-1d", **members}, QueryRequest)
-    times = [
-        [value for value in each.parameters.values() if value > NOW_US / 2][:2]
+    return [
+        tuple(value for value in each.parameters.values() if value > NOW_US / 2)[:2]
         for each in statements_of(request, NOW_US)
     ]
-    return [round((last - first) / 60e6) for first, last in times]
 
 
-def test_first_rows_in_the_order_of_time_are_looked_for_in_a_part_of_it():
+def minutes(parts):
+    return [round((last - first) / 60e6) for first, last in parts]
+
+
+def test_first_rows_in_the_order_of_time_are_looked_for_in_one_part_of_it_after_the_other():
     by_time = {"sort_fields": ["MessageTS"], "sort": 2}
 
-    assert spans(**by_time) == [22, 180, 1440]
-    assert spans(**{**by_time, "sort": 1}) == [22, 180, 1440]
-    assert spans(sort_fields=["Source", "MessageTS"]) == spans() == [1440]
-    assert spans(**by_time, start_time="now-9m") == [9]
+    assert minutes(spans(**by_time)) == [22, 337, 360, 720]
+    assert minutes(spans(**{**by_time, "sort": 1})) == [22, 337, 360, 720]
+    assert minutes(spans(sort_fields=["Source", "MessageTS"])) == minutes(spans()) == [1440]
+    assert minutes(spans(**by_time, start_time="now-9m")) == [9]
 
 
-def test_parts_of_time_have_whole_bins():
-    fields = ["T=3600", "COUNT(Source)"]
-    request = {**LOGS, "start_time": "now-1d", "select_fields": fields, "sort_fields": ["T=3600"]}
-    starts = [
-        next(iter(each.parameters.values()))
-        for each in statements_of(msgspec.convert({**request, "sort": 2}, QueryRequest), NOW_US)
-    ]
+@given(
+    start_us=st.integers(NOW_US - 90_000_000_000, NOW_US),
+    length_us=st.integers(0, 90_000_000_000),
+    fields=st.sampled_from([["MessageTS"], ["T=60", "COUNT(Source)"], ["T=3600", "COUNT(Source)"]]),
+    sort=st.sampled_from([1, 2]),
+)
+def test_parts_are_all_of_the_time_and_no_bin_is_in_two(start_us, length_us, fields, sort):
+    end_us = min(start_us + length_us, NOW_US)
+    parts = spans(
+        start_time=start_us,
+        end_time=end_us,
+        select_fields=fields,
+        sort_fields=fields[:1],
+        sort=sort,
+    )
+    width = {"T=60": 60_000_000, "T=3600": 3_600_000_000}.get(fields[0], 1)
 
-    assert [start % 3_600_000_000 for start in starts[:-1]] == [0, 0]
+    in_time = sorted(parts)
+    assert parts == (in_time if sort == 1 else in_time[::-1])
+    assert (in_time[0][0], in_time[-1][1]) == (start_us, end_us)
+    for (_, last), (first, _) in itertools.pairwise(in_time):
+        assert last + 1 == first
+        assert first % width == 0
 
 
 def match(name, value, op=1, **more):

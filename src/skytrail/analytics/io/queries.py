@@ -60,7 +60,7 @@ class Asked:
     now_us: int
     tenant: Tenant | None
     statements: Sequence[Statement]
-    """Over the own store: the first with enough rows answers, or the last."""
+    """Over the own store: one after the other, until there are rows enough."""
     rows_wanted: int
     """Of the own store."""
     columns: Sequence[str]
@@ -129,10 +129,10 @@ class Queries:
         """Return rows of the own store; ``HistoryUnavailable`` or ``HistoryRefused``."""
         rows: list[list[object]] = []
         for statement in asked.statements:
-            rows = await self._history.select(statement.sql, statement.parameters)
+            rows += await self._history.select(statement.sql, statement.parameters)
             if len(rows) >= asked.rows_wanted:
                 break
-        return rows
+        return rows[: asked.rows_wanted]
 
     async def rows(self, asked: Asked) -> Answer:
         """Return the rows of a query.
