@@ -25,6 +25,9 @@ export async function seeingHowFullSubnetsAre() {
     create("floating-ip", ["used", "small", "outside", "f1"], { parent_type: "floating-ip-pool", project_refs: [{ to: ["default-domain", "used"] }] }),
   );
   await goTo("Address use");
+  await page.getByText("100 %").first().waitFor();
+  const shares = await page.getByRole("row").getByRole("meter").evaluateAll((meters) => meters.map((each) => Number(each.getAttribute("value"))));
+  check(shares[0] === 100 && shares.join() === shares.toSorted((one, other) => other - one).join(), `shares are ${shares.join()}`);
   await page.getByRole("textbox", { name: "Networks or IPAMs by a part of their full name" }).fill("used");
   const small = page.getByRole("row").filter({ has: page.getByRole("link", { name: "10.65.0.0/29", exact: true }) });
   await small.getByText("4 of 4").waitFor();

@@ -78,6 +78,9 @@ class Numbers:
     def pool(self, pool: str) -> Iterator[tuple[int, str]]:
         return iter(self.pools.get(pool, {}).items())
 
+    def taken_count(self, pool: str) -> int:
+        return len(self.pools.get(pool, {}))
+
     def owned_by(self, owner: str) -> Iterator[tuple[str, int]]:
         return iter(self.owners.get(owner, {}))
 

@@ -61,6 +61,14 @@ NATIVE_ACTIONS: tuple[Action, ...] = (
         reply={"items": MAPPINGS},
     ),
     Action(
+        name="native-subnet-use",
+        method="GET",
+        path="/api/v1/subnet-use",
+        summary="How full subnets are, of all networks and flat IPAMs, the fullest first.",
+        query={"q": False, "limit": False, "offset": False},
+        reply={"count": NUMBER, "items": MAPPINGS},
+    ),
+    Action(
         name="native-history-entry",
         method="GET",
         path="/api/v1/history/{change}",

@@ -7,6 +7,8 @@ import pytest
 from skytrail.api import realised
 from skytrail.api.io import lists
 
+from .two_tenants import Tenants
+
 PROJECT = ["default-domain", "default-project"]
 NETWORKS = "/api/v1/virtual-network?parent=default-domain:default-project"
 
@@ -101,3 +103,23 @@ def test_without_reports_nothing_is_known_of_any(api) -> None:
 
     assert "red" in names(api, "realised=unknown")
     assert names(api, "realised=done") == []
+
+
+def test_members_of_a_project_are_told_of_theirs(api) -> None:
+    tenants = Tenants(api)
+    report(api, "c", kind="compiler", revision=api.service.revision)
+    asked = f"/api/v1/conditions?type=virtual-network&uuids={tenants.network}"
+
+    with api.as_caller(tenants.red):
+        own, listed = (
+            api.call("GET", asked),
+            api.call("GET", "/api/v1/virtual-network?realised=unknown"),
+        )
+    with api.as_caller(tenants.blue):
+        others = api.call("GET", asked)
+        unlisted = api.call("GET", "/api/v1/virtual-network?sort=realised")
+
+    assert [each["uuid"] for each in own.json["items"]] == [tenants.network]
+    assert tenants.network in {each["uuid"] for each in listed.json["items"]}
+    assert others.json["items"] == []
+    assert tenants.network not in {each["uuid"] for each in unlisted.json["items"]}

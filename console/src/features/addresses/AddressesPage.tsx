@@ -8,17 +8,18 @@ import { moment } from "../../api/moment";
 import { lastName } from "../../model/document";
 import { capacityText, shareOf } from "../objects/tabs/addresses";
 import { HeldGrid } from "../objects/tabs/HeldGrid";
-import { holderText, type Row, rowsFrom, type Subnet } from "./use";
-import { useHolders, useSubnets } from "./useAddresses";
+import { holderText, type Row, type Subnet } from "./use";
+import { PAGE, useHolders, useSubnets } from "./useAddresses";
 
 export function AddressesPage() {
   const [search, setSearch] = useSearchParams();
   const words = search.get("q") ?? "";
   const found = useSubnets(useDeferredValue(words.trim()));
   const parts = found.data?.pages ?? [];
-  const rows = rowsFrom(parts.flatMap((each) => each.subnets), new Map(parts.flatMap((each) => [...each.counts])));
+  const rows = parts.flatMap((each) => each.rows);
+  const isNow = moment.get() === null;
   const chosen = rows.find((each) => each.uuid === search.get("subnet"));
-  const networks = parts.reduce((sum, each) => sum + each.networks, 0);
+  const count = parts[0]?.count ?? 0;
   const set = (name: string, value: string) => {
     const next = new URLSearchParams(search);
     if (value === "") next.delete(name);
@@ -29,9 +30,9 @@ export function AddressesPage() {
     <div className="page">
       <div className="page-head">
         <h1>Address use</h1>
-        <span className="form-note">Subnets of all networks and flat IPAMs, the fullest first{moment.get() === null ? "" : ". How much of them is used is known of now only"}</span>
+        <span className="form-note">Subnets of all networks and flat IPAMs{isNow ? ", the fullest first" : ". How much of them is used is known of now only"}</span>
         <span className="spread" />
-        {moment.get() === null && <Button loading={found.isFetching} onClick={() => void found.refetch()}>Count again</Button>}
+        {isNow && <Button loading={found.isFetching} onClick={() => void found.refetch()}>Count again</Button>}
       </div>
       <Input allowClear aria-label="Networks or IPAMs by a part of their full name" placeholder="Part of a project's, network's or IPAM's name" style={{ width: 360 }} value={words} onChange={(event) => setSearch(set("q", event.target.value), { replace: true })} />
       {found.isError && <Alert type="error" showIcon title={found.error.message} />}
@@ -40,8 +41,8 @@ export function AddressesPage() {
       {rows.length > 0 && <Subnets rows={rows} chosen={chosen?.uuid ?? ""} to={(uuid) => `?${set("subnet", uuid).toString()}`} />}
       {found.hasNextPage && (
         <div className="strip">
-          <Button size="small" loading={found.isFetchingNextPage} onClick={() => void found.fetchNextPage()}>Read more networks</Button>
-          <span className="form-note">Subnets of {networks.toLocaleString("en")} of {(parts[0]?.ofNetworks ?? 0).toLocaleString("en")} networks are here</span>
+          <Button size="small" loading={found.isFetchingNextPage} onClick={() => void found.fetchNextPage()}>{isNow ? "Less full ones" : "Read more networks"}</Button>
+          <span className="form-note">{isNow ? `The fullest ${rows.length.toLocaleString("en")} of ${count.toLocaleString("en")} subnets are here` : `Subnets of ${(parts.length * PAGE).toLocaleString("en")} of ${count.toLocaleString("en")} networks are here`}</span>
         </div>
       )}
       {chosen !== undefined && <Holding subnet={chosen} />}

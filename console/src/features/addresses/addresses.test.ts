@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 
 import { capacityOf, capacityText, isWithin } from "../objects/tabs/addresses";
-import { ofNetworks, ownOf, rowsFrom, startOf, subnetsOf } from "./use";
+import { holderText, ofNetworks, ownOf, rowOf, startOf, subnetsOf, uncounted } from "./use";
 
 function subnet(ip_prefix: string, ip_prefix_len: number, more: Readonly<Record<string, string>> = {}) {
   return { subnet: { ip_prefix, ip_prefix_len }, subnet_uuid: `${ip_prefix}/${ip_prefix_len}`, ...more };
@@ -19,10 +19,13 @@ test("gateway and DNS server have addresses that ports cannot get", () => {
   expect(capacityText(capacityOf(subnet("fd00::", 64, { default_gateway: "fd00::1" })))).toBe("2^64");
 });
 
-test("the fullest subnet stands first, and one that nothing is known of last", () => {
-  const subnets = subnetsOf("virtual-network", network("n", subnet("10.0.0.0", 24), subnet("10.0.1.0", 29), subnet("10.0.2.0", 24)));
-  const rows = rowsFrom(subnets, new Map([["10.0.0.0/24", 4], ["10.0.1.0/29", 4]]));
-  expect(rows.map(({ prefix, use }) => [prefix, use?.used])).toEqual([["10.0.1.0/29", 4], ["10.0.0.0/24", 4], ["10.0.2.0/24", undefined]]);
+test("a counted subnet has what the server says of it, however much that is", () => {
+  const row = rowOf({ holder_type: "network-ipam", holder_uuid: "i", holder_name: ["d", "p", "i"], subnet: subnet("fd00::", 64), used: 7, capacity: "18446744073709551612" });
+  expect([row.prefix, row.holder, row.use?.used, row.use?.capacity, holderText(row)]).toEqual(["fd00::/64", "network-ipam", 7, 2n ** 64n - 4n, "flat IPAM i"]);
+});
+
+test("nothing is known of how much was used", () => {
+  expect(subnetsOf("virtual-network", network("n", subnet("10.0.0.0", 24))).map(uncounted).map(({ prefix, use }) => [prefix, use])).toEqual([["10.0.0.0/24", undefined]]);
 });
 
 test("a flat IPAM has the subnets that it shares", () => {

@@ -2,7 +2,7 @@
 
 import { prefixText, rowsOf } from "../../forms/subnets";
 import { type ConfigObject, type Document, isDocument, isList, lastName } from "../../model/document";
-import { fillOf, type Held, heldOf, shareOf, type Use } from "../objects/tabs/addresses";
+import { fillOf, type Held, heldOf, type Use } from "../objects/tabs/addresses";
 
 export type Holder = "virtual-network" | "network-ipam";
 
@@ -27,14 +27,23 @@ export interface Row extends Subnet {
   readonly use: Use | undefined;
 }
 
-/** The fullest first; those nothing is known of come last. */
-export function rowsFrom(subnets: readonly Subnet[], counts: ReadonlyMap<string, number>): Row[] {
-  const rows = subnets.map((each): Row => {
-    const used = counts.get(each.uuid);
-    return { ...each, prefix: prefixText(each.document), use: used === undefined ? undefined : fillOf(each.document, used) };
-  });
-  const full = ({ use }: Row) => (use === undefined ? -1 : shareOf(use));
-  return rows.toSorted((one, other) => full(other) - full(one) || one.prefix.localeCompare(other.prefix, "en", { numeric: true }));
+/** A subnet as the server counts it; `capacity` is decimal text. */
+export interface Counted {
+  readonly holder_type: Holder;
+  readonly holder_uuid: string;
+  readonly holder_name: readonly string[];
+  readonly subnet: Document;
+  readonly used: number;
+  readonly capacity: string;
+}
+
+export function uncounted(subnet: Subnet): Row {
+  return { ...subnet, prefix: prefixText(subnet.document), use: undefined };
+}
+
+export function rowOf({ holder_type, holder_uuid, holder_name, subnet, used, capacity }: Counted): Row {
+  const row = uncounted({ uuid: String(subnet["subnet_uuid"] ?? ""), document: subnet, holder: holder_type, holderUuid: holder_uuid, holderName: holder_name });
+  return { ...row, use: { ...fillOf(subnet, used), capacity: BigInt(capacity) } };
 }
 
 /** What every address of the subnet begins with as text; empty where the server cannot be asked by one. */

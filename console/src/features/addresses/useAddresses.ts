@@ -4,70 +4,38 @@ import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-qu
 
 import { call, list, type Page } from "../../api/client";
 import { moment } from "../../api/moment";
-import type { ConfigObject } from "../../model/document";
 import { ADDRESS_MEMBERS, type Held, heldOf, inOrder, isWithin } from "../objects/tabs/addresses";
-import { type Holder, ofNetworks, ownOf, startOf, type Subnet, subnetsOf } from "./use";
+import { type Counted, ofNetworks, ownOf, type Row, rowOf, startOf, type Subnet, subnetsOf, uncounted } from "./use";
 
-/** Networks whose subnets are read, and counted, at once: each costs the server one question. */
-const PAGE_NETWORKS = 100;
-const AT_ONCE = 6;
+/** Subnets, or networks of the past, that come at once. */
+export const PAGE = 100;
 const COUNTED_AGAIN_MS = 30_000;
 const HELD_LIMIT = 5000;
 
 interface Part {
-  readonly subnets: readonly Subnet[];
-  readonly counts: ReadonlyMap<string, number>;
-  readonly networks: number;
-  readonly ofNetworks: number;
+  readonly rows: readonly Row[];
+  /** How many there are of what is paged: subnets, or networks of the past. */
+  readonly count: number;
+  /** Of the next part; none: this is the last. */
   readonly next: string | null;
 }
 
-type Job = () => Promise<void>;
-
-/** A browser has six connections to a server: more questions than these would only wait. */
-async function allOf(jobs: Job[]): Promise<void> {
-  const waiting = jobs.values();
-  const work = async () => {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other is what bounds them
-    for (const job of waiting) await job();
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, work));
+/** The fullest first, of all: the server looks at every one for each answer. */
+async function counted(words: string, from: string, signal: AbortSignal): Promise<Part> {
+  const offset = Number(from || 0);
+  const query = new URLSearchParams({ q: words, limit: String(PAGE), offset: String(offset) });
+  const { count, items } = await call<{ count: number; items: Counted[] }>("GET", `/api/v1/subnet-use?${query.toString()}`, { signal });
+  const next = offset + items.length;
+  return { rows: items.map(rowOf), count, next: next < count && items.length > 0 ? String(next) : null };
 }
 
-/** A network that offers the subnets of a flat IPAM: the server counts them for it. */
-async function networkOf(ipam: string, signal: AbortSignal): Promise<string | undefined> {
-  const using = await list("virtual-network", { filter: [`network_ipam_refs:eq:${ipam}`, "address_allocation_mode:ne:user-defined-subnet-only"], fields: [], limit: 1 }, signal);
-  return using.items[0]?.uuid;
-}
-
-async function counted(objects: readonly { readonly holder: Holder; readonly object: ConfigObject }[], signal: AbortSignal): Promise<Map<string, number>> {
-  const counts = new Map<string, number>();
-  // Counts are of now: the past has subnets only.
-  if (moment.get() !== null) return counts;
-  await allOf(objects.map(({ holder, object }) => async () => {
-    const subnets = subnetsOf(holder, object);
-    if (subnets.length === 0) return;
-    const network = holder === "virtual-network" ? object.uuid : await networkOf(object.uuid, signal);
-    if (network === undefined) return;
-    const body = { subnet_list: subnets.map((each) => each.uuid) };
-    const { ip_count_list } = await call<{ ip_count_list: number[] }>("POST", `/virtual-network/${network}/subnet-ip-count`, { body, signal });
-    subnets.forEach((each, index) => counts.set(each.uuid, ip_count_list[index] ?? 0));
-  }));
-  return counts;
-}
-
-async function partOf(words: string, cursor: string, signal: AbortSignal): Promise<Part> {
+/** What there was; how much of it was used is not kept. */
+async function bygone(words: string, cursor: string, signal: AbortSignal): Promise<Part> {
   const named = words === "" ? [] : [`fq_name:contains:${words}`];
-  const networks = await list("virtual-network", { filter: [...named, "network_ipam_refs:exists"], fields: ["network_ipam_refs"], sort: "fq_name", limit: PAGE_NETWORKS, ...(cursor === "" ? {} : { cursor }) }, signal);
-  const flat: Page | null = cursor !== "" ? null : await list("network-ipam", { filter: [...named, "ipam_subnets:exists"], fields: ["ipam_subnets"], sort: "fq_name", limit: PAGE_NETWORKS }, signal);
-  const objects = [
-    ...networks.items.map((object) => ({ holder: "virtual-network" as const, object })),
-    ...(flat?.items ?? []).map((object) => ({ holder: "network-ipam" as const, object })),
-  ];
-  return {
-    subnets: objects.flatMap(({ holder, object }) => subnetsOf(holder, object)), counts: await counted(objects, signal),
-    networks: networks.items.length, ofNetworks: networks.count, next: networks.next,
-  };
+  const networks = await list("virtual-network", { filter: [...named, "network_ipam_refs:exists"], fields: ["network_ipam_refs"], sort: "fq_name", limit: PAGE, ...(cursor === "" ? {} : { cursor }) }, signal);
+  const flat: Page | null = cursor !== "" ? null : await list("network-ipam", { filter: [...named, "ipam_subnets:exists"], fields: ["ipam_subnets"], sort: "fq_name", limit: PAGE }, signal);
+  const subnets = [...networks.items.flatMap((object) => subnetsOf("virtual-network", object)), ...(flat?.items ?? []).flatMap((object) => subnetsOf("network-ipam", object))];
+  return { rows: subnets.map(uncounted), count: networks.count, next: networks.next };
 }
 
 /** Subnets of the networks and flat IPAMs with these words in their names. */
@@ -75,7 +43,7 @@ export function useSubnets(words: string) {
   return useInfiniteQuery({
     // Not of those that changes ask anew: a busy network would have all counted with every port.
     queryKey: ["subnet use", words],
-    queryFn: ({ pageParam, signal }) => partOf(words, pageParam, signal),
+    queryFn: ({ pageParam, signal }) => (moment.get() === null ? counted(words, pageParam, signal) : bygone(words, pageParam, signal)),
     initialPageParam: "",
     getNextPageParam: ({ next }) => next,
     placeholderData: keepPreviousData,

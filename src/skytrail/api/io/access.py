@@ -31,8 +31,11 @@ _ADMINISTRATION = frozenset({"metrics", "introspect"})
 _ADMIN_ACTIONS = frozenset({"int-pools", "int-pool", "db-check", "fetch-records", "obj-cache"})
 """Work on or show what all tenants share, and know no object whose permissions could be asked."""
 NATIVE_JUDGED = frozenset(
-    {"transaction", "explain-access", "whoami", "login", "users", "search", "trace", "conditions"}
-)
+    {
+        "transaction", "explain-access", "whoami", "login", "users", "search", "trace",
+        "conditions", "subnet-use",
+    }
+)  # fmt: skip
 """Native endpoints (the segment after ``/api/v1``) that judge every object they touch."""
 _NATIVE_BY_RULE = {"watch": "watch", "events": "watch"}
 _ANALYTICS = "analytics"

@@ -11,6 +11,7 @@ from skytrail.api.io.native import NativeApi
 from skytrail.api.io.planning import PlanApi, Planner
 from skytrail.api.io.search import SearchApi
 from skytrail.api.io.status import StatusApi
+from skytrail.api.io.subnet_use import SubnetUseApi
 from skytrail.api.plugin import Deriver
 from skytrail.api.service import ConfigService
 from skytrail.api.status import StatusBoard
@@ -33,3 +34,4 @@ def add_native_routes(
     DescriptionApi(service, native).add_routes(router)
     PlanApi(service, native, planner).add_routes(router)
     SearchApi(service, history).add_routes(router)
+    SubnetUseApi(service).add_routes(router)
