@@ -108,6 +108,14 @@ export async function goTo(title) {
   await heading(title).waitFor();
 }
 
+/** Waits for what the browser has noted and not told yet, so that it is held against the journey that made it. */
+async function noted() {
+  const mark = `noted ${Math.random()}`;
+  const told = page.waitForEvent("console", { predicate: (message) => message.text() === mark });
+  await page.evaluate((text) => console.debug(text), mark);
+  await told;
+}
+
 /** Goes the journeys one after the other; prints a line of JSON for each. */
 export async function go(journeys) {
   let isIn = true;
@@ -121,6 +129,7 @@ export async function go(journeys) {
     const began = Date.now();
     try {
       await journey();
+      await noted();
       console.log(JSON.stringify({ name, ok: true, detail: `${Date.now() - began} ms` }));
     } catch (error) {
       isIn = name !== "loggingIn";

@@ -4,6 +4,7 @@
 
 import { tryingARuleAndReadingItsAlarm } from "./alarms.mjs";
 import { api, axe, check, errors, go, heading, open, outside, page, picture } from "./harness.mjs";
+import { seeingAHostDieAndComeBack } from "./lost.mjs";
 import { askingForStatistics, followingARouteToItsPort, seeingChangesAsTheyCome, seeingHowAHostFares, seeingHowFarListsHaveCome, seeingWhatTheControlNodeHolds } from "./live.mjs";
 
 /** Opens what is between two nodes, and of it one service. */
@@ -218,6 +219,7 @@ const JOURNEYS = {
   findingADeniedFlowAndAllowingIt, allowingWhatASecurityGroupRefuses, allowingByTagsWhatTheirPolicyRefuses, seeingHowMuchGoesBetweenWhom, seeingTrafficWithItsChanges,
   seeingWhatTheControlNodeHolds, followingARouteToItsPort, seeingHowAHostFares, askingForStatistics, seeingHowFarListsHaveCome, seeingChangesAsTheyCome, tryingARuleAndReadingItsAlarm,
   sendingAProbe, seeingTheOverlayWithItsTraffic, seeingTheUnderlayAndAWayThroughIt,
+  seeingAHostDieAndComeBack,
   buildingTheExample, watchingItsWorkloadsReachEachOther, takingTheExampleAway, beingWatchedByNobody,
 };
 

@@ -12,7 +12,8 @@ export async function seeingWhatTheControlNodeHolds() {
   await open("/");
   await page.getByRole("navigation").getByRole("link", { name: "Infrastructure", exact: true }).click();
   await heading("Infrastructure").waitFor();
-  const control = lines().filter({ hasText: "contrail-control" }).first();
+  // Of two, the one that peers with the gateway: the other one is first in the table while this one has not told of itself.
+  const control = lines().filter({ hasText: "contrail-control" }).filter({ hasText: "control1" });
   await control.getByText("Functional", { exact: true }).waitFor();
   for (const name of ["contrail-api", "contrail-schema", "contrail-analytics-api", "contrail-vrouter-agent"]) {
     await lines().filter({ hasText: name }).first().getByText(/^\d{4}\.\d+\.\d+$/).waitFor();

