@@ -6,19 +6,15 @@ speak of it. Bounded: the newest alarms' pages are kept, each cut to so many row
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 import msgspec
 
 from skytrail.analytics.alarms import Entity, Transition
-from skytrail.model.annotation_names import ALARM_COLLECT
 
-PAGES_COUNT_MAX: Final = 8
-"""Of one rule."""
 NODES_COUNT_MAX: Final = 8
 """Asked for one alarm."""
 ROWS_COUNT_MAX: Final = 200
@@ -28,32 +24,6 @@ KEPT_COUNT_MAX: Final = 200
 AGAIN_S: Final = 60.0
 """An alarm that is raised again earlier is not collected for again."""
 A_MINUTE_COUNT_MAX: Final = 30
-_PAGE: Final = re.compile(r"[A-Za-z0-9-]{1,64}/[A-Za-z0-9_-]{1,64}")
-
-
-class PagesUnusable(ValueError):
-    """The annotation cannot be read; the text says why."""
-
-
-def pages_of(document: Mapping[str, object]) -> tuple[str, ...]:
-    """Return the pages an ``alarm`` object's annotation ``collect`` names; :class:`PagesUnusable`."""
-    annotations = document.get("annotations")
-    pairs: object = None
-    if isinstance(annotations, dict):
-        pairs = cast("Mapping[str, object]", annotations).get("key_value_pair")
-    for pair in cast("list[object]", pairs) if isinstance(pairs, list) else []:
-        said = cast("Mapping[str, object]", pair) if isinstance(pair, dict) else {}
-        if said.get("key") == ALARM_COLLECT:
-            pages = tuple(dict.fromkeys(str(said.get("value") or "").split()))
-            wrong = [each for each in pages if not _PAGE.fullmatch(each)]
-            if wrong:
-                raise PagesUnusable(
-                    f"{ALARM_COLLECT}: {wrong[0][:64]!r} is not PROCESS/TABLE, as in agent/drops"
-                )
-            if len(pages) > PAGES_COUNT_MAX:
-                raise PagesUnusable(f"{ALARM_COLLECT}: over {PAGES_COUNT_MAX} pages")
-            return pages
-    return ()
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
-from skytrail.model.annotation_names import ALARM_ACTIVE_TIMER, ALARM_FREQUENCY, ALARM_IDLE_TIMER
+from skytrail.model.annotation_names import (
+    ALARM_ACTIVE_TIMER,
+    ALARM_FREQUENCY,
+    ALARM_IDLE_TIMER,
+    annotations_of,
+)
 
 IDLE_DEFAULT_S: Final = 15
 TIMER_S_MAX: Final = 86_400
@@ -39,7 +44,7 @@ class AlarmTiming:
 def timing_of(document: Mapping[str, object]) -> AlarmTiming:
     """Return what the annotations of an ``alarm`` object say; :class:`TimingUnusable`."""
     found: dict[str, int] = {}
-    for name, value in _annotations(document):
+    for name, value in annotations_of(document):
         if not isinstance(name, str) or name not in _BOUNDS:
             continue
         if name in found:
@@ -69,16 +74,3 @@ def _number(name: str, value: object) -> int:
             " take it away for the usual"
         )
     return int(text)
-
-
-def _annotations(document: Mapping[str, object]) -> Iterable[tuple[object, object]]:
-    annotations = document.get("annotations")
-    pairs = (
-        cast("Mapping[str, object]", annotations).get("key_value_pair")
-        if isinstance(annotations, dict)
-        else None
-    )
-    for pair in cast("list[object]", pairs) if isinstance(pairs, list) else []:
-        if isinstance(pair, dict):
-            held = cast("Mapping[str, object]", pair)
-            yield held.get("key"), held.get("value")

@@ -1,7 +1,7 @@
 """Annotations by which components tell each other what the model has no field for."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Final, cast
 
 BGPAAS_CONTROL_NODES = ("bgpaas-primary-control-nodes", "bgpaas-secondary-control-nodes")
 """Of a client router: addresses of the control nodes that its two sessions lead to, by comma."""
@@ -63,3 +63,17 @@ READ_BY_AGENTS = frozenset(
     )
 )
 """All that hosts are told of; what else users note is no business of theirs."""
+
+
+def annotations_of(document: Mapping[str, object]) -> Iterator[tuple[object, object]]:
+    """Yield keys and values that an object's document notes, as far as it has that form."""
+    annotations = document.get("annotations")
+    pairs = (
+        cast("Mapping[str, object]", annotations).get("key_value_pair")
+        if isinstance(annotations, dict)
+        else None
+    )
+    for pair in cast("list[object]", pairs) if isinstance(pairs, list) else []:
+        if isinstance(pair, dict):
+            held = cast("Mapping[str, object]", pair)
+            yield held.get("key"), held.get("value")

@@ -16,14 +16,13 @@ from skytrail.analytics.collected import (
     ROWS_COUNT_MAX,
     Collected,
     Limits,
-    PagesUnusable,
     Shelf,
     cut,
-    pages_of,
 )
 from skytrail.analytics.collector import Collector
 from skytrail.analytics.telemetry import change_of
 from skytrail.analytics.watchman import Watchman
+from skytrail.model.alarm_pages import PagesUnusable, pages_of
 from skytrail.wire.telemetry import Uve
 
 RULE = AlarmRule(

@@ -22,6 +22,7 @@ def create(api, **fields):
 TIMES = annotated(
     ("active-timer-seconds", "30"), ("idle-timer-seconds", "60"),
     ("frequency-check-times", "3"), ("frequency-check-seconds", "600"), ("anything", "else"),
+    ("collect", "agent/drops control/peers"),
 )  # fmt: skip
 WRONG = annotated(("active-timer-seconds", "half a minute"))
 
@@ -38,6 +39,8 @@ def test_times_of_a_rule_are_taken(api):
         (WRONG, "active-timer-seconds"),
         (annotated(("idle-timer-seconds", "-5")), "idle-timer-seconds"),
         (annotated(("frequency-check-times", "5")), "frequency-check-seconds"),
+        (annotated(("collect", "agent/../x")), "collect"),
+        (annotated(("collect", " ".join(f"a/{n}" for n in range(9)))), "collect"),
     ],
 )
 def test_times_that_cannot_be_kept_are_refused_by_name(api, fields, name):

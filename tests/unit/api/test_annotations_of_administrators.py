@@ -111,6 +111,7 @@ def test_administrator_sets_and_lifts_limits(limited):
 
 
 WRITTEN = [(kind, key) for kind, keys in OF_ADMINISTRATORS.items() for key in sorted(keys)]
+VALUES = {"collect": "agent/drops"}
 NEEDED = {
     "alarm": {"alarm_severity": 1, "uve_keys": {"uve_key": [VMI]}},
     "loadbalancer": {"loadbalancer_properties": {}},
@@ -124,7 +125,9 @@ def test_tenant_creates_nothing_with_what_administrators_annotate(tenants, kind,
         body["virtual_network_refs"] = [{"uuid": tenants.network}]
 
     with tenants.api.as_caller(tenants.red):
-        reply = tenants.api.call("POST", f"/{kind}s", {kind: {**body, **notes((key, "7"))}})
+        reply = tenants.api.call(
+            "POST", f"/{kind}s", {kind: {**body, **notes((key, VALUES.get(key, "7")))}}
+        )
         without = tenants.api.call("POST", f"/{kind}s", {kind: body})
 
     assert refused(reply, key), reply.text

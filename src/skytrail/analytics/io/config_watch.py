@@ -7,7 +7,6 @@ from typing import Final
 import structlog
 
 from skytrail.analytics.alarm_rule import AlarmRule, RuleUnusable
-from skytrail.analytics.collected import PagesUnusable, pages_of
 from skytrail.analytics.collector import Collector
 from skytrail.analytics.configured import (
     WATCHED,
@@ -31,6 +30,7 @@ from skytrail.client import (
     SnapshotEnd,
     WatchEvent,
 )
+from skytrail.model.alarm_pages import PagesUnusable, pages_of
 from skytrail.model.alarm_timing import AlarmTiming, TimingUnusable, timing_of
 from skytrail.runtime.clock import Clock
 from skytrail.wire.telemetry import Uve

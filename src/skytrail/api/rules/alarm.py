@@ -1,4 +1,4 @@
-"""Rules of alarm rules: times and counts that can be kept."""
+"""Rules of alarm rules: times and counts that can be kept, live tables that can be asked for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from skytrail.api.change import Change, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record
 from skytrail.api.refusal import bad_request
+from skytrail.model.alarm_pages import PagesUnusable, pages_of
 from skytrail.model.alarm_timing import TimingUnusable, timing_of
 
 
@@ -24,7 +25,8 @@ def _update(change: Change, old: Record, body: Document) -> None:
 def _check(body: Document) -> None:
     try:
         timing_of(body)
-    except TimingUnusable as error:
+        pages_of(body)
+    except (TimingUnusable, PagesUnusable) as error:
         raise bad_request(str(error)) from error
 
 
