@@ -13,15 +13,15 @@ has it, by a sequence number one above what is heard (RFC 7432 section 15), if i
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from skytrail.agent.fib import LearntRoute
 from skytrail.agent.interface import LearntAddress
+from skytrail.agent.learnt_moves import LearntMoves
 from skytrail.agent.mac_config import MacLearning
 from skytrail.agent.mac_learning import (
-    HELD_S,
     HOST_COUNT_MAX,
     WhoHas,
     is_elsewhere,
@@ -92,9 +92,8 @@ class AddressTable:
         self.learnt: Mapping[str, tuple[LearntAddress, ...]] = {}
         self._ports: dict[str, _PortAddresses] = {}
         self._where: dict[tuple[str, IpAddress], str] = {}
-        self._moves: dict[tuple[str, IpAddress], deque[float]] = {}
-        self._held: dict[tuple[str, IpAddress], float] = {}
-        """Addresses that may not move to or within this host, until when."""
+        self._moves = LearntMoves[tuple[str, IpAddress]]()
+        """To and within this host."""
         self._changed: set[str] = set()
 
     def restore(self, claims: Mapping[str, Collection[Claim]]) -> None:
@@ -151,18 +150,13 @@ class AddressTable:
         return "addresses at MACs of other ports" if is_ports else ""
 
     def _may_move(self, slot: tuple[str, IpAddress], learning: MacLearning, now: float) -> bool:
-        if self._held.get(slot, now) > now:
+        if self._moves.is_held(slot, now):
             self.counts["addresses that are held"] += 1
             return False
-        times = self._moves.setdefault(slot, deque())
-        while times and times[0] <= now - learning.moves_window_s:
-            times.popleft()
-        times.append(now)
-        if not learning.moves_count or len(times) <= learning.moves_count:
+        if not self._moves.is_too_many(slot, learning, now):
             return True
-        times.clear()
         self.counts["addresses that moved too often"] += 1
-        self._held[slot] = now + HELD_S
+        self._moves.hold(slot, now)
         return False
 
     def _port_addresses(self, port: Port, learning: MacLearning, now: float) -> _PortAddresses:
@@ -222,9 +216,8 @@ class AddressTable:
                     self._forget(uuid, address)
             for address in list(state.entries)[learning.limit_count :]:
                 self._forget(uuid, address)
-        self._held = {slot: until for slot, until in self._held.items() if until > now}
-        for slot in [slot for slot in self._moves if slot not in self._where]:
-            del self._moves[slot]
+        self._moves.release(now)
+        self._moves.forget_others(self._where)
 
     def due(self, now: float) -> list[Question]:
         """Return who is to be asked now; forget who gave no answer."""
@@ -270,7 +263,7 @@ class AddressTable:
                     "sequence": entry.sequence,
                     "silent_s": round(now - entry.seen_at, 1),
                     "asked": entry.asked_count,
-                    "held": self._held.get((state.vrf, address), now) > now,
+                    "held": self._moves.is_held((state.vrf, address), now),
                 }
 
 

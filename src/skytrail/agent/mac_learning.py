@@ -11,12 +11,13 @@ section 15), and given up once somebody else claims it with a higher one.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from skytrail.agent.fib import LearntRoute
 from skytrail.agent.interface import LearntMacs
+from skytrail.agent.learnt_moves import LearntMoves
 from skytrail.agent.mac_config import LEARNT_PREFERENCE, MacAction, MacLearning
 from skytrail.agent.mobility import SEQUENCE_MAX
 from skytrail.agent.port_config import Port
@@ -25,8 +26,6 @@ from skytrail.wire.xmpp import EnetKey
 
 HOST_COUNT_MAX = 16384
 """MACs of all ports together: the datapath's table has twice as many places, for while they move."""
-HELD_S = 180.0
-"""How long a MAC that moved too often stays where it is."""
 _NOBODY = Mac(bytes(6))
 _ROUTERS = b"\x02\x5e"
 """How MACs of vRouters as routers begin."""
@@ -89,9 +88,7 @@ class MacTable:
         self.learnt: Mapping[str, LearntMacs] = {}
         self._ports: dict[str, _PortMacs] = {}
         self._where: dict[tuple[str, Mac], str] = {}
-        self._moves: dict[tuple[str, Mac], deque[float]] = {}
-        self._held: dict[tuple[str, Mac], float] = {}
-        """MACs that may not move, until when."""
+        self._moves = LearntMoves[tuple[str, Mac]]()
         self._news: list[News] = []
         self._changed: set[str] = set()
 
@@ -151,16 +148,12 @@ class MacTable:
         return state
 
     def _may_move(self, slot: tuple[str, Mac], uuid: str, to: _PortMacs, now: float) -> bool:
-        if self._held.get(slot, now) > now:
+        if self._moves.is_held(slot, now):
             self.counts["frames of MACs that are held"] += 1
             return False
-        learning, times = to.learning, self._moves.setdefault(slot, deque())
-        while times and times[0] <= now - learning.moves_window_s:
-            times.popleft()
-        times.append(now)
-        if not learning.moves_count or len(times) <= learning.moves_count:
+        learning = to.learning
+        if not self._moves.is_too_many(slot, learning, now):
             return True
-        times.clear()
         self.counts["MACs that moved too often"] += 1
         self._news.append(News("mac_moves_too_often", uuid, slot[1]))
         action = learning.moves_action
@@ -170,7 +163,7 @@ class MacTable:
         if action is MacAction.SHUTDOWN:
             self._shut(uuid, to)
         if action in {MacAction.DROP, MacAction.SHUTDOWN}:
-            self._held[slot] = now + HELD_S
+            self._moves.hold(slot, now)
             return False
         return True
 
@@ -224,14 +217,12 @@ class MacTable:
                 found = owners[0](state.vrf, mac)
                 if found.is_port_here or loses(entry.sequence, found.routes, owners[1]):
                     self._forget(uuid, mac)
-        for slot in [slot for slot, until in self._held.items() if until <= now]:
-            del self._held[slot]
+        for slot in self._moves.release(now):
             for uuid, state in self._ports.items():
                 if state.vrf == slot[0] and state.moves_trouble and not state.is_shut:
                     state.moves_trouble = ""
                     self._changed.add(uuid)
-        for slot in [slot for slot in self._moves if slot not in self._where]:
-            del self._moves[slot]
+        self._moves.forget_others(self._where)
 
     def _configured(self, uuid: str, state: _PortMacs, learning: MacLearning) -> None:
         """Other limits: what was shut down may try again."""
@@ -283,7 +274,7 @@ class MacTable:
                     "port": uuid,
                     "sequence": entry.sequence,
                     "silent_s": round(now - entry.seen_at, 1),
-                    "held": self._held.get((state.vrf, mac), now) > now,
+                    "held": self._moves.is_held((state.vrf, mac), now),
                 }
 
 

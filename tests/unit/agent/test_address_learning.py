@@ -15,8 +15,8 @@ from skytrail.agent.address_learning import (
     World,
 )
 from skytrail.agent.interface import LearntMacs
+from skytrail.agent.learnt_moves import HELD_S
 from skytrail.agent.mac_config import LEARNT_PREFERENCE
-from skytrail.agent.mac_learning import HELD_S
 from skytrail.agent.tables import BridgeRow, InetRouteRow, InterfaceRow, Row, SeenMacRow
 from skytrail.net import GATEWAY_MAC, IpAddress, Label, Mac
 from skytrail.testing.agent_world import PROJECT, AgentHost, ConfigBuilder, subnet, uuid_of

@@ -9,7 +9,8 @@ import pytest
 
 from skytrail.agent.fib import LearntRoute
 from skytrail.agent.interface import InactivePort, troubles
-from skytrail.agent.mac_learning import HELD_S, HOST_COUNT_MAX, MacTable, Owners
+from skytrail.agent.learnt_moves import HELD_S
+from skytrail.agent.mac_learning import HOST_COUNT_MAX, MacTable, Owners
 from skytrail.agent.tables import BridgeRow, InterfaceRow, SeenMacRow
 from skytrail.net import Mac
 from skytrail.testing.agent_world import PROJECT, AgentHost, ConfigBuilder, subnet, uuid_of
