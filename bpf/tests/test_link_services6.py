@@ -168,6 +168,15 @@ def passing(box: Box, frame: bytes, tokens: int, *, gso_size: int = 0) -> tuple[
     return 100 - drops.total(), gained
 
 
+def is_limited(box: Box, frame: bytes) -> bool:
+    """Whether frames pass for as many tokens as there are, unless they come more slowly than tokens do."""
+    for _ in range(5):
+        passed, gained = passing(box, frame, 10)
+        if 10 + gained < 100:
+            return 10 <= passed <= 10 + gained
+    pytest.skip("emulated beside others: frames come more slowly than the rate")
+
+
 def to_service(segment: bytes, protocol: int) -> bytes:
     raw = packet(protocol, LINK_LOCAL, METADATA, segment)
     return frames.ethernet(GATEWAY_MAC.packed, MAC.packed, 0x86DD, raw)
@@ -183,10 +192,7 @@ def test_an_interface_asks_the_agent_no_more_than_its_rate(served: Box, protocol
     assert passing(served, frame, 0)[0] == 100
     served.apply(replace(SERVICE, is_agents=True))
 
-    passed, gained = passing(served, frame, 10)
-
-    assert 10 <= passed <= 10 + gained
-    assert passed < 100
+    assert is_limited(served, frame)
 
 
 def test_an_open_connection_to_the_agent_goes_on_at_any_rate(served: Box) -> None:
@@ -225,8 +231,5 @@ def test_fragments_to_the_agent_count_each(served: Box, protocol: int) -> None:
     later = fragment(segment[cut:], protocol, cut // 8, more=False)
     assert passing(served, first, 256)[0] == 100
 
-    for frame in (first, later):
-        passed, gained = passing(served, frame, 10)
-
-        assert 10 <= passed <= 10 + gained
-        assert passed < 100
+    assert is_limited(served, first)
+    assert is_limited(served, later)

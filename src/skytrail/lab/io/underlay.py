@@ -72,6 +72,16 @@ _BY_UPLINKS: Final = {
 _METRIC: Final = {4: 0, 6: 1024}
 """Of a route when nobody says another."""
 _BACKUP_METRIC: Final = 100
+_ASK_AGAIN_MS: Final = 100
+
+
+def _ask_again_soon(namespace: str, ifname: str) -> None:
+    """Have flows wait 0.1 s for the second question for a router's MAC, not a second.
+
+    Over IPv6 a link that comes back is used at once, and the first question may be lost, where the other
+    end is not up yet.
+    """
+    netns.set_sysctls(namespace, {f"net/ipv6/neigh/{ifname}/retrans_time_ms": _ASK_AGAIN_MS})
 
 
 def _flags(address: IpAddress) -> str:
@@ -109,6 +119,8 @@ def _attach_twice(plan: Plan, node: Node) -> None:
         flags = _flags(uplink.address)
         if version == 6:
             netns.set_sysctls(node.namespace, {f"net/ipv6/conf/{uplink.ifname}/disable_ipv6": 0})
+            _ask_again_soon(node.namespace, uplink.ifname)
+            _ask_again_soon(uplink.router_namespace, node.router_ifname)
         netns.configure(
             node.namespace,
             [
