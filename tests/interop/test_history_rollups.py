@@ -10,10 +10,11 @@ import sys
 import time
 from datetime import UTC, datetime
 
+import httpx
 import msgspec
 import pytest
 
-from skytrail.analytics.history_tables import COUNTERS
+from skytrail.analytics.history_tables import COUNTERS, statements
 from skytrail.analytics.io.history import History
 from skytrail.analytics.query import statement_of, statements_of
 from skytrail.analytics.query_request import QueryRequest
@@ -140,6 +141,41 @@ def test_rollups_give_what_single_rows_give(filled, columns, bin_s):
             assert "skytrail.session AS t" in single_sql
             assert "skytrail.session AS t" not in rolled_sql, rolled_sql
             assert sorted(rolled) == sorted(single), rolled_sql
+
+
+def test_store_that_was_made_with_another_order_goes_on_and_answers_the_same(tmp_path):
+    store = Store(tmp_path)
+    now_us = round(time.time() * 1e6)
+    rng = random.Random(9)
+    rows = [told(rng, now_us - rng.randrange(5 * HOUR_US)) for _ in range(1_000)]
+    transport = httpx.HTTPTransport(uds=str(store.socket))
+    with httpx.Client(transport=transport, base_url="http://history") as client:
+        for statement in statements({"session": 100}):
+            before = statement.replace("toStartOfTenMinutes(T)", "toStartOfHour(T)")
+            assert client.post("/", params={"query": before}).status_code == 200
+    store.insert(rows[:500])
+
+    store.use(lambda history: history.prepare({"session": 100}))
+    store.insert(rows[500:])
+
+    asked = {
+        "start_time": (now_us // MINUTE_US - 200) * MINUTE_US, "end_time": now_us,
+        "select_fields": ["vn", "remote_vn", *SUMS],
+    }  # fmt: skip
+    _, single = store.ask(now_us, **asked, filter=[NO_DIMENSION])
+    rolled_sql, rolled = store.ask(now_us, **asked)
+    found = store.use(
+        lambda history: history.select(
+            "SELECT countIf(sorting_key LIKE 'toStartOfHour%') FROM system.tables"
+            " WHERE name IN ('session', 'session_1m')",
+            {},
+        )
+    )
+    store.close()
+    assert found == [[2]]
+    assert "session_1h" in rolled_sql
+    assert sorted(rolled) == sorted(single)
+    assert sum(row[-1] for row in rolled) > 500, "of before and after"
 
 
 @pytest.mark.parametrize("order", [1, 2])
