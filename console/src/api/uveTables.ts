@@ -1,5 +1,6 @@
 /** What a stream of UVEs comes to: entities by type, alarms of all; made from events, in their order. Pure. */
 
+import tables from "../generated/uveTables.json";
 import { type Document, isDocument } from "../model/document";
 
 export interface Uve {
@@ -24,46 +25,8 @@ export function eventsOf(text: string): { readonly events: readonly StreamEvent[
   return { events: events.filter(({ event }) => event !== ""), rest };
 }
 
-/** By the word of a type, as the server has them (analytics/uve_types.py). */
-export const TABLES: Readonly<Record<string, string>> = {
-  "virtual-network": "ObjectVNTable",
-  "virtual-machine": "ObjectVMTable",
-  "virtual-machine-interface": "ObjectVMITable",
-  "service-instance": "ObjectSITable",
-  loadbalancer: "ObjectLBTable",
-  vrouter: "ObjectVRouter",
-  "control-node": "ObjectBgpRouter",
-  "bgp-peer": "ObjectBgpPeer",
-  "xmpp-peer": "ObjectXmppPeerInfo",
-  "routing-instance": "ObjectRoutingInstance",
-  "analytics-node": "ObjectCollectorInfo",
-  "analytics-alarm-node": "ObjectAnalyticsAlarmInfo",
-  "analytics-snmp-node": "ObjectAnalyticsSnmpInfo",
-  "database-node": "ObjectDatabaseInfo",
-  "config-database-node": "ObjectConfigDatabaseInfo",
-  generator: "ObjectGeneratorInfo",
-  "config-node": "ObjectConfigNode",
-  "service-chain": "ServiceChain",
-  "dns-node": "ObjectDns",
-  server: "ObjectServerTable",
-  prouter: "ObjectPRouter",
-  "physical-interface": "ObjectPhysicalInterfaceTable",
-  "logical-interface": "ObjectLogicalInterfaceTable",
-  "storage-cluster": "ObjectStorageClusterTable",
-  "storage-pool": "ObjectPoolTable",
-  "storage-osd": "ObjectOsdTable",
-  "storage-disk": "ObjectDiskTable",
-  "user-defined-log-statistic": "UserDefinedLogStatTable",
-  "kubernetes-manager-node": "ObjectKubernetesManagerNode",
-  tag: "ObjectTagTable",
-  project: "ObjectProjectTable",
-  "firewall-policy": "ObjectFirewallPolicyTable",
-  "firewall-rule": "ObjectFirewallRuleTable",
-  "address-group": "ObjectAddressGroupTable",
-  "service-group": "ObjectServiceGroupTable",
-  "application-policy-set": "ObjectApplicationPolicySetTable",
-  "job-execution": "ObjectJobExecutionTable",
-};
+/** By the word of a type. */
+export const TABLES: Readonly<Record<string, string>> = tables;
 const ALARMS = "UVEAlarms";
 
 export class UveTables {

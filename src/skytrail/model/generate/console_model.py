@@ -1,4 +1,4 @@
-"""The data model as the web console reads it: what a form, a list or a check needs, nothing else.
+"""What the web console reads: of the data model what a form, a list or a check needs; tables of UVEs.
 
 One line per type, so that a change of the schema is a readable change here.
 """
@@ -15,6 +15,7 @@ from skytrail.model.catalog_types import (
     Property,
     ReferenceField,
 )
+from skytrail.model.uve_tables import TABLES
 
 _ENFORCED_PATTERNS = frozenset({"ServiceInterfaceType"})
 """As the server: other patterns are advice."""
@@ -27,7 +28,11 @@ def console_files(catalog: Catalog) -> dict[str, str]:
         _section("objects", {name: _object(each) for name, each in catalog.objects.items()}),
         _section("types", {name: _complex(each) for name, each in catalog.types.items()}),
     ]
-    return {"model.json": "{\n" + ",\n".join(parts) + "\n}\n"}
+    tables = ",\n".join(f"  {_text(word)}: {_text(table)}" for word, table in TABLES.items())
+    return {
+        "model.json": "{\n" + ",\n".join(parts) + "\n}\n",
+        "uveTables.json": f"{{\n{tables}\n}}\n",
+    }
 
 
 def _section(name: str, entries: dict[str, object]) -> str:
