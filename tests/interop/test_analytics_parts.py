@@ -16,7 +16,10 @@ import pytest
 from click.testing import CliRunner
 
 from skytrail.analytics.io.history import History
+from skytrail.analytics.io.other_nodes import OtherNodes
+from skytrail.analytics.io.queries import RowsPart
 from skytrail.cli import main
+from skytrail.client.access import NO_ACCESS
 from skytrail.lab.io.machine import free_port
 from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.log_tap import LogTap
@@ -367,3 +370,30 @@ def test_the_modern_answer_names_who_is_missing(nodes):
     assert list(reply.json()["missing"]) == [one.url]
     assert "cannot be reached" in reply.json()["missing"][one.url]
     assert one.url in json.loads(lines.text.splitlines()[-1])["error"]
+
+
+def test_a_node_that_says_nothing_is_missing_and_not_waited_for_again(tmp_path):
+    connections = []
+
+    async def story():
+        async def silent(_, writer):
+            connections.append(writer)
+
+        listener = await asyncio.start_unix_server(silent, tmp_path / "silent.sock")
+        clock = SystemClock()
+        others = OtherNodes([f"unix:{tmp_path}/silent.sock"], NO_ACCESS, "own", clock, answer_s=0.3)
+        try:
+            started = clock.now()
+            found = [await others.ask("query", {}, RowsPart) for _ in range(5)]
+            return found, clock.now() - started
+        finally:
+            await others.close()
+            for each in connections:
+                each.close()
+            listener.close()
+
+    found, spent_s = asyncio.run(story())
+
+    assert {tuple(parts.missing.values()) for parts in found} == {("no answer within 0.3 s",)}
+    assert len(connections) == 1
+    assert spent_s < 5 * 0.3

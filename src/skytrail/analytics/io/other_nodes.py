@@ -76,8 +76,17 @@ class _Node:
 class OtherNodes:
     """The other nodes. One that turns out to be this one is passed over, so that all may have the same list."""
 
-    def __init__(self, places: Sequence[str], access: Access, own_name: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        places: Sequence[str],
+        access: Access,
+        own_name: str,
+        clock: Clock,
+        *,
+        answer_s: float = ANSWER_S,
+    ) -> None:
         """``places`` are URLs or ``unix:PATH``. Raises ``AccessUnusable``."""
+        self._answer_s = answer_s
         self._own_name = own_name
         self._clock = clock
         self._nodes = [_Node(place, _client(place, access)) for place in dict.fromkeys(places)]
@@ -94,9 +103,12 @@ class OtherNodes:
         question: object,
         kind: type[PartT],
         project: str | None = None,
-        within_s: float = ANSWER_S,
+        within_s: float | None = None,
     ) -> Parts[PartT]:
-        """Return every node's part; ``project`` is the only one whose rows are wanted."""
+        """Return every node's part; ``project`` is the only one whose rows are wanted.
+
+        Who has no time for the usual wait says ``within_s``: nobody is taken for silent by it.
+        """
         headers = {} if project is None else {PROJECT_HEADER: quote(project, safe=":")}
         replies = await asyncio.gather(
             *(self._part(node, what, question, headers, kind, within_s) for node in self._nodes)
@@ -118,21 +130,22 @@ class OtherNodes:
         question: object,
         headers: dict[str, str],
         kind: type[PartT],
-        within_s: float,
+        within_s: float | None,
     ) -> PartT | str:
         """Return a node's part, or why it is missing."""
+        wait_s = self._answer_s if within_s is None else within_s
         if self._clock.now() < node.silent_until:
             return node.reason
         self.asked_count += 1
         body = encode_json(question)
         try:
-            async with asyncio.timeout(within_s):
+            async with asyncio.timeout(wait_s):
                 part = await _asked(node.client, f"/api/v1/parts/{what}", body, headers, kind)
                 reason = await asyncio.to_thread(part.unfit, question)
                 return f"its answer is unusable: {reason}" if reason else part
         except (TimeoutError, httpx.TimeoutException):
-            reason = f"no answer within {within_s:g} s"
-            if within_s >= ANSWER_S:
+            reason = f"no answer within {wait_s:g} s"
+            if within_s is None:
                 node.reason, node.silent_until = reason, self._clock.now() + SILENT_S
             return reason
         except httpx.HTTPError as error:

@@ -24,13 +24,14 @@ _PATHS: Final = frozenset(
         ("GET", ("analytics", "alarm-stream")),
         ("POST", ("analytics", "alarms", "acknowledge")),
         ("POST", ("api", "v1", "alarms", "dry-run")),
-        ("POST", ("api", "v1", "parts", "query")),
         ("GET", ("api", "v1", "flows")),
         ("GET", ("api", "v1", "metrics")),
         ("GET", ("api", "v1", "openapi.json")),
     }
 )
 """What knows tenants. A new path starts closed to them."""
+_TOLD: Final = frozenset({("POST", ("api", "v1", "parts", "query"))})
+"""What nodes ask each other for tenants, whose turns the asking node counts: not open to tenants themselves."""
 _BELOW: Final = {
     "GET": (("analytics", "uves"), ("api", "v1", "uves")),
     "POST": (("analytics", "uves"),),
@@ -49,8 +50,11 @@ class Sender:
     tenant: Tenant | None = None
 
 
-def admit_tenant(request: Request, tenant: Tenant, user: str) -> None:
-    """Note who asks; HttpError 403 where a path shows more than a tenant's own."""
+def admit_tenant(request: Request, tenant: Tenant, user: str, *, is_told: bool = False) -> None:
+    """Note who asks; HttpError 403 where a path shows more than a tenant's own.
+
+    ``is_told``: somebody who may ask everything asks for the tenant.
+    """
     method, segments = request.method, request.segments
     is_below = any(
         len(base) < len(segments) and segments[: len(base)] == base
@@ -59,7 +63,8 @@ def admit_tenant(request: Request, tenant: Tenant, user: str) -> None:
     is_schema = (
         method == "GET" and segments[:2] == ("analytics", "table") and segments[3:] == ("schema",)
     )
-    if (method, segments) not in _PATHS and not (is_below or is_schema):
+    is_open = (method, segments) in _PATHS or (is_told and (method, segments) in _TOLD)
+    if not (is_open or is_below or is_schema):
         raise HttpError(403, NOT_SHOWN)
     request.identity = Sender(user, tenant)
 
@@ -77,7 +82,7 @@ def admit_told(request: Request, user: str | None = None) -> None:
     if told is None:
         request.identity = Sender(user)
     else:
-        admit_tenant(request, Tenant(unquote(told)), user)
+        admit_tenant(request, Tenant(unquote(told)), user, is_told=True)
 
 
 def sender_of(request: Request) -> Sender:
