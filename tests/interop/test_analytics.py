@@ -13,6 +13,7 @@ from itertools import takewhile
 import httpx
 import pytest
 
+from skytrail.analytics.io.sandesh_server import ADDRESS_CONNECTIONS_MAX
 from skytrail.lab.io.machine import free_port
 from skytrail.testing.controller import wait_until
 from skytrail.wire.sandesh import (
@@ -204,6 +205,22 @@ def test_hostile_bytes_end_their_connection_and_disturb_nobody(node, name):
 
         wait_until(lambda: node.network("a:b:hostile"), "the other goes on")
     assert 'skytrail_analytics_dropped_total{reason="malformed"}' in node.metrics()
+
+
+def test_generators_of_one_address_have_so_many_connections(node):
+    more = 5
+    streams = [
+        socket.create_connection(("127.0.0.1", node.sandesh), PATIENCE_S)
+        for _ in range(ADDRESS_CONNECTIONS_MAX + more)
+    ]
+    try:
+        counted = f'skytrail_analytics_dropped_total{{reason="too_many_connections"}} {more}'
+        wait_until(lambda: counted in node.metrics(), "those beyond are turned away")
+    finally:
+        for stream in streams:
+            stream.close()
+    with generators(Generator(node, "after")) as (after,):
+        assert after.known == {}
 
 
 def test_generator_does_not_speak_for_another(node):

@@ -15,6 +15,7 @@ import pytest
 
 from skytrail.analytics.collector import Collector
 from skytrail.analytics.io.telemetry_server import MACHINE_CONNECTIONS_MAX, TelemetryServer
+from skytrail.analytics.told_rate import PER_SECOND_DEFAULT
 from skytrail.daemons.tls_folder import TlsFolder
 from skytrail.runtime.certificates import Authority
 from skytrail.runtime.clock import SystemClock
@@ -35,8 +36,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @asynccontextmanager
-async def node(folder: Path | None) -> AsyncIterator[tuple[Collector, int]]:
-    collector = Collector()
+async def node(
+    folder: Path | None, bytes_per_second: int = PER_SECOND_DEFAULT
+) -> AsyncIterator[tuple[Collector, int]]:
+    collector = Collector(bytes_per_second=bytes_per_second)
     tls = TlsFolder(folder / "node").server() if folder is not None else None
     server = TelemetryServer(collector, SystemClock(), tls)
     listener = server.serve("127.0.0.1", 0)
@@ -120,6 +123,42 @@ def test_strangers_at_one_address_hold_so_many_connections(folder: Path) -> None
             await until(lambda: collector.dropped["too_many_connections"] == 10)
             for stream in streams:
                 stream.close()
+
+    asyncio.run(scenario())
+
+
+def test_host_that_floods_loses_of_its_own_and_others_are_heard(folder: Path) -> None:
+    """State it tells is not lost; what was left out is counted, and a gap in history."""
+    now_us = round(time.time() * 1e6)
+    flood = [
+        encode(Log(timestamp_us=now_us, level=7, event="flood", fields={"text": "x" * 60_000}))
+        for _ in range(200)
+    ]
+    state = Uve(table="ObjectVRouter", key="h1", struct="S", fields={"a": 1})
+    urgent = Log(timestamp_us=now_us, level=1, event="urgent")
+    quiet = Log(timestamp_us=now_us, level=7, event="quiet")
+
+    async def scenario() -> None:
+        async with node(None, 2 << 20) as (collector, port):
+            _, evil = await connected(port, None)
+            evil.write(hello("h1") + b"".join(flood) + encode(state) + encode(urgent))
+            _, honest = await connected(port, None)
+            honest.write(hello("h2") + encode(quiet))
+            await until(lambda: collector.uves.get("ObjectVRouter", "h1"))
+            await until(lambda: collector.generators.get("h1:Compute:agent:0") is not None)
+            await until(lambda: collector.taken["log"] == len(flood) + 2)
+            collector.tick(SystemClock().now(), round(time.time() * 1e6))
+
+            shed = collector.dropped["over_rate"]
+            assert 50 <= shed < len(flood)
+            rows = collector.messages.take(1000, 1 << 30)
+            events = [row["Messagetype"] for row in rows]
+            assert events.count("flood") == len(flood) - shed
+            assert events.count("urgent") == events.count("quiet") == 1
+            [gap] = collector.gaps.take()
+            assert (gap["Source"], gap["Kind"], gap["Count"]) == ("h1", "log", shed)
+            evil.close()
+            honest.close()
 
     asyncio.run(scenario())
 

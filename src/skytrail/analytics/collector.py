@@ -22,6 +22,7 @@ from skytrail.analytics.sandesh_sessions import sessions_of
 from skytrail.analytics.sessions import LATEST_US, NO_NAMES, block_of
 from skytrail.analytics.statistics import rows_of_change, rows_of_message
 from skytrail.analytics.tags import TagNames
+from skytrail.analytics.told_rate import PER_SECOND_DEFAULT, SESSIONS_LEVEL, ToldRate
 from skytrail.analytics.trust import Trust
 from skytrail.analytics.uve import UveChange, UveTables, change_of
 from skytrail.analytics.uve_room import machine_of
@@ -33,6 +34,7 @@ from skytrail.wire.telemetry import Lost, Sessions, Statistic, Texts
 SNAPSHOTS_COUNT_MAX = 20_000
 SNAPSHOTS_COUNT = 2_000
 """Rows of UVEs may be long: fewer of them are a batch."""
+OVER_RATE = "over_rate"
 _UVES = frozenset({SandeshType.UVE, SandeshType.ALARM})
 
 
@@ -57,7 +59,11 @@ class Follower(Protocol):
 class Collector:
     """Everything one collector knows. Times are seconds of one monotonic clock."""
 
-    def __init__(self, uves: UveTables | None = None) -> None:
+    def __init__(
+        self, uves: UveTables | None = None, bytes_per_second: int = PER_SECOND_DEFAULT
+    ) -> None:
+        """``bytes_per_second`` is how much each machine may tell."""
+        self.rate = ToldRate(bytes_per_second)
         self.uves = uves if uves is not None else UveTables()
         self.changes = UveChanges()
         self.generators = Generators()
@@ -123,16 +129,29 @@ class Collector:
             self.drop(generator, "speaks_for_another")
             return
         header = message.header
-        if not is_timely(header.timestamp_us, wall_us) and header.type not in _UVES:
+        is_now = is_timely(header.timestamp_us, wall_us)
+        if not is_now and header.type not in _UVES:
             self.drop(generator, "unusable")
             return
+        is_session = header.type == SandeshType.SESSION
+        if header.type in _UVES:
+            self.rate.pay(generator, size, now)
+        elif not self.has_rate(
+            generator, size, now, wall_us, level=SESSIONS_LEVEL if is_session else header.level,
+            kind="session" if is_session else "log",
+        ):  # fmt: skip
+            return
         for row in rows_of_message(message):
+            if not is_now:
+                # What an entity is now counts whatever its clock says; its numbers would be of another day.
+                self.drop(generator, "statistics_untimely")
+                break
             self.statistics.add(row, source=header.source)
         if header.type in _UVES:
             self._uve(generator, message, now)
         elif header.type in LOGGED:
             self.keep(message)
-        elif header.type == SandeshType.SESSION and message.name == SESSIONS_MESSAGE:
+        elif is_session and message.name == SESSIONS_MESSAGE:
             self._sessions(generator, message)
         else:
             self.drop(generator, "not_kept")
@@ -201,6 +220,24 @@ class Collector:
         else:
             self.drop(change.generator, "no_room")
 
+    def has_rate(
+        self,
+        generator: str,
+        size: int,
+        now: float,
+        wall_us: int,
+        *,
+        level: int = SESSIONS_LEVEL,
+        kind: str = "session",
+        count: int = 1,
+    ) -> bool:
+        """Tell whether a machine may still tell this; if not, it is counted, and a gap is told."""
+        if self.rate.admits(generator, size, level, now):
+            return True
+        self.drop(generator, OVER_RATE, count)
+        self.rate.note_shed(generator, kind, count, wall_us)
+        return False
+
     def drop(self, generator: str, reason: str, count: int = 1) -> None:
         """Count messages, or sessions of one, that were not taken."""
         self.dropped[reason] += count
@@ -208,8 +245,16 @@ class Collector:
         if known is not None:
             known.dropped[reason] = known.dropped.get(reason, 0) + count
 
-    def tick(self, now: float) -> None:
-        """Take back what generators said that are gone for good; call about every second."""
+    def tick(self, now: float, wall_us: int = 0) -> None:
+        """Take back what generators said that are gone for good, tell gaps; call about every second."""
+        for name, shed in self.rate.tick(now):
+            source, _, module, _ = (*name.split(":"), "", "", "")[:4]
+            for kind, count in shed.counts.items():
+                until_us = max(shed.since_us, wall_us)
+                lost = Lost(
+                    kind=kind, count=count, reason=OVER_RATE, since_us=shed.since_us, until_us=until_us
+                )  # fmt: skip
+                self.keep_gap(source, module, lost)
         for name in self.generators.expired(now):
             self._forget(name)
         if self.trust is not None:

@@ -52,6 +52,7 @@ from skytrail.analytics.io.underlay_http import UnderlayApi
 from skytrail.analytics.io.writer import HistoryWriter
 from skytrail.analytics.kafka_feed import KafkaFeed
 from skytrail.analytics.kafka_settings import KafkaSettings
+from skytrail.analytics.told_rate import PER_SECOND_DEFAULT
 from skytrail.analytics.trust import Trust
 from skytrail.analytics.uve_recorder import UveRecorder
 from skytrail.analytics.watchman import Watchman
@@ -117,6 +118,8 @@ class AnalyticsSettings:
     """Brokers that UVEs, alarms and sessions are streamed to."""
     devices: DeviceSettings = DeviceSettings()  # noqa: RUF009 # frozen
     streams_per_client: int = PER_CLIENT_DEFAULT
+    told_bytes_per_second: int = PER_SECOND_DEFAULT
+    """Of messages of each machine, over Sandesh and telemetry."""
     placed_only: bool = False
     """Machines with certificates tell only of what configuration places there; else also of what it places nowhere."""
     check_host: CheckHost | None = None
@@ -130,7 +133,7 @@ class AnalyticsService:
         self._settings = settings
         self._clock = SystemClock()
         self._log = structlog.get_logger("skytrail.analytics")
-        self.collector = Collector()
+        self.collector = Collector(bytes_per_second=settings.told_bytes_per_second)
         is_configured = bool(settings.api_url or settings.api_socket)
         if settings.tls is not None and settings.telemetry_port and is_configured:
             self.collector.trust = Trust(self.collector.uves, placed_only=settings.placed_only)
@@ -286,9 +289,9 @@ class AnalyticsService:
         while True:
             await asyncio.sleep(1.0)
             now = self._clock.now()
-            self.collector.tick(now)
-            self._log_refusals(now)
             now_us = round(self._clock.wall() * 1e6)
+            self.collector.tick(now, now_us)
+            self._log_refusals(now)
             self.watchman.tick(now, now_us)
             if self.recorder is not None and self.writer is not None:
                 unkept = self.recorder.tick(now, now_us)

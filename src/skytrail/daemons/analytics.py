@@ -15,6 +15,7 @@ from skytrail.analytics.alarm_routes import Route, RoutesUnusable, routes_of
 from skytrail.analytics.history_tables import KEPT, statements
 from skytrail.analytics.io import sandesh_server, telemetry_server
 from skytrail.analytics.service import AnalyticsService, AnalyticsSettings
+from skytrail.analytics.told_rate import PER_SECOND_DEFAULT
 from skytrail.client import AccessUnusable
 from skytrail.daemons import (
     allowed_hosts,
@@ -102,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         gate_url=options.authenticate_at,
         gate_ca=access.ca_file,
         streams_per_client=options.streams_per_client,
+        told_bytes_per_second=options.told_bytes_per_second,
         placed_only=options.placed_only,
         check_host=allowed_hosts.check_of(options.listen, options.allowed_host),
     )
@@ -200,6 +202,14 @@ def _parser() -> argparse.ArgumentParser:
         default="",
         metavar="URL",
         help="API that says who sends a request; administrators and global readers are admitted, members of projects to their own part",
+    )
+    parser.add_argument(
+        "--told-bytes-per-second",
+        type=option_numbers.number(2 << 20, 1 << 40),
+        default=PER_SECOND_DEFAULT,
+        metavar="BYTES",
+        help="how much each machine may tell, over Sandesh and telemetry; beyond it the least severe "
+        f"messages are left out, counted ({PER_SECOND_DEFAULT} by default)",
     )
     parser.add_argument(
         "--placed-only",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from typing import Final
 
 import structlog
@@ -27,6 +28,8 @@ from skytrail.wire.sandesh.control import control_header
 
 PORT: Final = 8086
 CONNECTIONS_COUNT_MAX: Final = 8192
+ADDRESS_CONNECTIONS_MAX: Final = 256
+"""Of one address, which may be that of a machine with all of its processes, or of several behind it."""
 HELLO_S: Final = 30.0
 """How long a stranger may take to say who it is."""
 READ_BYTES: Final = 256 * 1024
@@ -44,6 +47,7 @@ class SandeshServer:
         self._name = name
         self._log = structlog.get_logger("skytrail.analytics.sandesh")
         self._writers: dict[str, asyncio.StreamWriter] = {}
+        self._by_address: Counter[str] = Counter()
         self.connections_count = 0
 
     async def serve(self, address: str, port: int) -> asyncio.Server:
@@ -53,13 +57,15 @@ class SandeshServer:
         )
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.connections_count >= CONNECTIONS_COUNT_MAX:
+        peer: object = writer.get_extra_info("peername")
+        address = str(peer[0]) if isinstance(peer, tuple) else ""
+        is_one_too_many = self._by_address[address] >= ADDRESS_CONNECTIONS_MAX
+        if is_one_too_many or self.connections_count >= CONNECTIONS_COUNT_MAX:
             self._collector.dropped["too_many_connections"] += 1
             writer.close()
             return
         self.connections_count += 1
-        peer: object = writer.get_extra_info("peername")
-        address = str(peer[0]) if isinstance(peer, tuple) else ""
+        self._by_address[address] += 1
         try:
             await _Connection(self, reader, writer, address).run()
         except (DecodeError, CollectorRefuses) as error:
@@ -71,6 +77,9 @@ class SandeshServer:
             self._log.exception("generator_failed", address=address)
         finally:
             self.connections_count -= 1
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
@@ -101,6 +110,10 @@ class SandeshServer:
             return
         now, wall_us = self._clock.now(), round(self._clock.wall() * 1e6)
         self._collector.receive(generator, message, len(frame), now, wall_us=wall_us)
+
+    def pause_s(self, generator: str) -> float:
+        """Return for how long a generator is not to be read."""
+        return self._collector.rate.pause_s(generator, self._clock.now())
 
     def gone(self, generator: str, writer: asyncio.StreamWriter) -> None:
         """Note the end of a session, unless a newer one took its place."""
@@ -143,7 +156,7 @@ class _Connection:
             self._server.receive(generator, frame)
             acted += 1
             if acted % TURN_MESSAGES == 0:
-                await asyncio.sleep(0)
+                await asyncio.sleep(self._server.pause_s(generator))
 
     async def _next(self) -> bytes | None:
         while (frame := self._framer.next_frame()) is None:

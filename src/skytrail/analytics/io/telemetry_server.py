@@ -40,6 +40,7 @@ from skytrail.wire.telemetry import (
     encode,
     kind_of,
 )
+from skytrail.wire.telemetry.sessions import ROWS_COUNT_MAX
 
 PORT: Final = 8189
 CONNECTIONS_COUNT_MAX: Final = 16_384
@@ -229,7 +230,8 @@ class TelemetryServer:
             else:
                 self._receive(peer, decode(frame), len(frame), acted)
             if acted % TURN_MESSAGES == 0 or len(frame) > TURN_BYTES:
-                await asyncio.sleep(0)
+                pause_s = self._collector.rate.pause_s(peer.hello.generator, self._clock.now())
+                await asyncio.sleep(pause_s)
 
     def _wall_us(self) -> int:
         return round(self._clock.wall() * 1e6)
@@ -250,6 +252,7 @@ class TelemetryServer:
                     collector.drop(generator, "speaks_for_another")
                     return
                 change, now = change_of(generator, message), self._clock.now()
+                collector.rate.pay(generator, size, now)
                 trust = collector.trust if peer.is_proven else None
                 if trust is not None and not trust.admits(change, now):
                     collector.drop(generator, NOT_ITS_OWN)
@@ -262,12 +265,17 @@ class TelemetryServer:
                 collector.count(generator, "repeated", size)
             elif isinstance(message, Log):
                 collector.count(generator, "log", size)
+                now, wall_us = self._clock.now(), self._wall_us()
+                if not collector.has_rate(
+                    generator, size, now, wall_us, level=message.level, kind="log"
+                ):
+                    return
                 if not is_timely(message.timestamp_us, self._wall_us()):
                     raise DecodeError("a log of a time for which nothing is kept")
                 collector.keep(message_of(hello, message, sequence))
             elif isinstance(message, Sessions):
                 collector.count(generator, "sessions", size)
-                self._keep_sessions(peer, message)
+                self._keep_sessions(peer, message, size)
             elif isinstance(message, Answer):
                 collector.count(generator, "answer", size)
                 if not self._processes.heard(generator, message):
@@ -282,9 +290,14 @@ class TelemetryServer:
         except DecodeError:
             collector.drop(generator, "unusable")
 
-    def _keep_sessions(self, peer: _Peer, message: Sessions) -> None:
+    def _keep_sessions(self, peer: _Peer, message: Sessions, size: int) -> None:
         """Have those sessions kept that are the machine's own; ``DecodeError`` for what none can be."""
         collector, hello = self._collector, peer.hello
+        now, wall_us = self._clock.now(), self._wall_us()
+        # How many sessions there are is the sender's word until they are checked.
+        count = min(max(message.count, 1), ROWS_COUNT_MAX)
+        if not collector.has_rate(hello.generator, size, now, wall_us, count=count):
+            return
         own: Sessions | None = message
         if collector.trust is not None and peer.is_proven:
             own = collector.trust.sessions(hello.source, message, self._clock.now())
