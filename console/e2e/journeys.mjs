@@ -256,7 +256,8 @@ async function scrollingThousands() {
 
 async function searching() {
   await page.keyboard.press("Control+k");
-  await page.getByRole("combobox", { name: "Search objects and types" }).fill("blue");
+  await page.waitForFunction(() => document.activeElement?.getAttribute("aria-label") === "Search objects and types");
+  await page.keyboard.type("blue");
   await page.getByRole("option", { name: /blue/ }).first().waitFor();
   await axe("the search");
   await page.keyboard.press("Enter");

@@ -2,8 +2,8 @@
 
 import { SearchOutlined } from "@ant-design/icons";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { Input, Modal, Tag } from "antd";
-import { type KeyboardEvent, useState } from "react";
+import { Input, type InputRef, Modal, Tag } from "antd";
+import { type KeyboardEvent, type Ref, useRef, useState } from "react";
 import { useNavigate } from "react-router";
 
 import { asOf, call } from "../api/client";
@@ -38,14 +38,19 @@ function objectHit({ type, uuid, fq_name }: FoundObject): Hit {
 }
 
 export function Search({ open, onClose }: { readonly open: boolean; readonly onClose: () => void }) {
+  const box = useRef<InputRef>(null);
+  // A dialog takes the focus when it is there, and gives it to its first button.
+  const focus = (isOpen: boolean) => {
+    if (isOpen) box.current?.focus();
+  };
   return (
-    <Modal open={open} onCancel={onClose} footer={null} title="Search" destroyOnHidden width={640}>
-      <SearchBox onClose={onClose} />
+    <Modal open={open} onCancel={onClose} afterOpenChange={focus} footer={null} title="Search" destroyOnHidden width={640}>
+      <SearchBox box={box} onClose={onClose} />
     </Modal>
   );
 }
 
-function SearchBox({ onClose }: { readonly onClose: () => void }) {
+function SearchBox({ box, onClose }: { readonly box: Ref<InputRef>; readonly onClose: () => void }) {
   const { catalog } = useConsole();
   const navigate = useNavigate();
   const [text, setText] = useState("");
@@ -75,7 +80,7 @@ function SearchBox({ onClose }: { readonly onClose: () => void }) {
   return (
     <>
       <Input
-        autoFocus
+        ref={box}
         size="large"
         prefix={<SearchOutlined />}
         placeholder="A name, a uuid, or a type such as vn"
