@@ -9,6 +9,7 @@ import { countingWhatThereIs, decidingByTags, drawingAServiceChain, fillingTable
 import { api, axe, check, choose, errors, expecting, go, goTo, heading, open, outside, page, PASSWORD, picture, row } from "./harness.mjs";
 import { findingWhatFailed } from "./lists.mjs";
 import { joiningNetworksByARouter, leadingFloatingAddresses, pluggingPorts, seeingHowFullSubnetsAre } from "./networks.mjs";
+import { workingByKeyboardAlone } from "./keyboard.mjs";
 import { seeingOnlyOnesOwnAsAMember, walkingEverywhereInBothColours } from "./walk.mjs";
 import { keepingTenTabsLiveByOneStream } from "./tabs.mjs";
 
@@ -368,7 +369,7 @@ const JOURNEYS = {
   countingWhatThereIs, namingInDns, lettingUsersIn, peeringRouters, seeingHowFullSubnetsAre, joiningNetworksByARouter, leadingFloatingAddresses, pluggingPorts,
   learningFromAnEmptyList,
   seeingOnlyOnesOwnAsAMember, walkingEverywhereInBothColours,
-  searching, keepingTenTabsLiveByOneStream, travellingIntoThePast, watchingTheSystem, formsOfManyTypes, beingWatchedByNobody,
+  searching, workingByKeyboardAlone, keepingTenTabsLiveByOneStream, travellingIntoThePast, watchingTheSystem, formsOfManyTypes, beingWatchedByNobody,
 };
 
 await go(JOURNEYS);
