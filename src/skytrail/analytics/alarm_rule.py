@@ -26,6 +26,7 @@ OTHERS_COUNT_MAX: Final = 100
 """With which each of them is compared: the rule is looked at whenever the entity changes."""
 CONDITIONS_COUNT_MAX: Final = 64
 PATH_CHARACTERS_MAX: Final = 512
+CONSTANT_DEPTH_MAX: Final = 16
 VARIABLES_COUNT_MAX: Final = 32
 
 
@@ -203,9 +204,20 @@ def _condition(each: _Expression) -> Condition:
         )
     try:
         constant: object = msgspec.json.decode((each.operand2.json_value or "null").encode())
-    except msgspec.DecodeError as error:
-        raise RuleUnusable(f"json_value {each.operand2.json_value!r} is not JSON") from error
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+        text = (each.operand2.json_value or "")[:64]
+        raise RuleUnusable(f"json_value {text!r} is not JSON that can be read") from error
+    if not _is_shallow(constant, CONSTANT_DEPTH_MAX):
+        raise RuleUnusable(f"json_value: lists in lists of over {CONSTANT_DEPTH_MAX} levels")
     return Condition(each.operand1, each.operation, constant, "", variables)
+
+
+def _is_shallow(value: object, depth: int) -> bool:
+    if isinstance(value, dict):
+        value = list(cast("dict[str, object]", value).values())
+    if not isinstance(value, list):
+        return True
+    return depth > 0 and all(_is_shallow(each, depth - 1) for each in cast("list[object]", value))
 
 
 def shown(alternatives: Sequence[tuple[Condition, ...]], state: Mapping[str, object]) -> object:

@@ -67,7 +67,11 @@ class AlarmBoard:
 
     def __init__(self, node: str, rules: Iterable[AlarmRule]) -> None:
         self._node = node
-        self._rules: tuple[AlarmRule, ...] = tuple(rules)
+        self._rules: tuple[AlarmRule, ...] = ()
+        self._of_all: list[AlarmRule] = []
+        self._by_project: dict[str, list[AlarmRule]] = {}
+        """Rules of projects: an entity is looked at by those of its own, whatever others have."""
+        self.set_rules(rules)
         self._alarms: dict[Entity, dict[str, Alarm]] = {}
         self._ups: dict[Entity, dict[str, tuple[float, ...]]] = {}
         """When alarms went up, of rules that ask how often: the latest moments, one more than may be."""
@@ -78,27 +82,42 @@ class AlarmBoard:
     def set_rules(self, rules: Iterable[AlarmRule]) -> None:
         """Change the rules; entities must be looked at again."""
         self._rules = tuple(rules)
+        self._of_all, self._by_project = [], {}
+        for rule in self._rules:
+            if rule.project:
+                self._by_project.setdefault(rule.project, []).append(rule)
+            else:
+                self._of_all.append(rule)
 
     @property
     def rules(self) -> Sequence[AlarmRule]:
         """All rules in force."""
         return self._rules
 
-    def rules_of(self, table: str) -> Sequence[AlarmRule]:
-        word = TYPES.get(table, "")
-        return [rule for rule in self._rules if not rule.types or word in rule.types]
+    def rules_of(self, entity: Entity, state: Mapping[str, object]) -> Iterator[AlarmRule]:
+        """Yield the rules an entity is looked at by: those of all, and of the projects whose it is."""
+        word = TYPES.get(entity[0], "")
+        projects = tenant_uves.prefixes_of(entity, state) & self._by_project.keys()
+        for rules in (self._of_all, *(self._by_project[each] for each in sorted(projects))):
+            for rule in rules:
+                if not rule.types or word in rule.types:
+                    yield rule
 
     def look(
         self, entity: Entity, state: Mapping[str, object], now: float, now_us: int
     ) -> list[Transition]:
         """Evaluate the rules for an entity as it is (empty: it is gone)."""
         held = self._alarms.get(entity, {})
-        rules = {rule.name: rule for rule in self.rules_of(entity[0])} if state else {}
+        rules = {rule.name: rule for rule in self.rules_of(entity, state)} if state else {}
+        parts: dict[str, Mapping[str, object]] = {"": state}
         following: dict[str, Alarm] = {}
         changes: list[Transition] = []
         for name in dict.fromkeys((*held, *rules)):
             former, rule = held.get(name), rules.get(name)
-            part = state if rule is None or not rule.project else _own_part(rule, entity, state)
+            project = "" if rule is None else rule.project
+            if project not in parts:
+                parts[project] = _own_part(project, entity, state)
+            part = parts[project]
             matched = alarm_rule.matches(rule, part) if rule and part else []
             if rule is not None and matched:
                 shown = alarm_rule.shown(matched, part)
@@ -246,9 +265,9 @@ def _who(acknowledged: Acknowledged | None) -> dict[str, object]:
     return {"ack_user": acknowledged.user, **project, "ack_timestamp": acknowledged.at_us}
 
 
-def _own_part(rule: AlarmRule, entity: Entity, state: Mapping[str, object]) -> Mapping[str, object]:
-    """Return what a project's rule is looked at over: what its members see, nothing of others."""
-    return tenant_uves.seen(Tenant(rule.project), entity, state)
+def _own_part(project: str, entity: Entity, state: Mapping[str, object]) -> Mapping[str, object]:
+    """Return what a project's rules are looked at over: what its members see, nothing of others."""
+    return tenant_uves.seen(Tenant(project), entity, state)
 
 
 def _place(entity: Entity, rule: str) -> dict[str, str]:

@@ -113,10 +113,27 @@ def is_whole(tenant: Tenant, entity: Entity, state: State) -> bool:
     return bool(own) and all(own)
 
 
+def prefixes_of(entity: Entity, state: State) -> set[str]:
+    """Return all that names an entity is known by begin with, up to a colon: its projects are among them."""
+    table, key = entity
+    names = [key] if table in NAMED_TABLES else _ports_of(state) if table == MACHINES else []
+    return {
+        name[:at]
+        for name in names
+        if isinstance(name, str)
+        for at, each in enumerate(name)
+        if each == ":"
+    }
+
+
+def _ports_of(state: State) -> list[object]:
+    said = _fields(state, _SHOWN[MACHINES][0]).get("interface_list")
+    return cast("list[object]", said) if isinstance(said, list) else []
+
+
 def _are_own(tenant: Tenant, state: State) -> list[bool]:
     """Return of each port of a machine whether it is the project's."""
-    said = _fields(state, _SHOWN[MACHINES][0]).get("interface_list")
-    ports = cast("list[object]", said) if isinstance(said, list) else []
+    ports = _ports_of(state)
     return [isinstance(name, str) and name.startswith(tenant.prefix) for name in ports]
 
 

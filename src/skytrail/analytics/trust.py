@@ -39,6 +39,8 @@ from skytrail.wire.telemetry.sessions import PLACE, ROWS_COUNT_MAX, array_of, ch
 
 HELD_BYTES_MAX: Final = 64 << 20
 """Of UVEs that wait for what they tell of, roughly; a machine may hold as much as is free."""
+_HELD_BYTES: Final = 1024
+"""What one takes beside its names and fields, of which it need not have any."""
 _OF_HOSTS: Final = frozenset({PORTS, NETWORKS, MACHINES, BALANCERS})
 _OF_PEERS: Final = frozenset({"ObjectXmppPeerInfo", "ObjectBgpPeer"})
 """Entities named with the machine that tells of them in front."""
@@ -104,6 +106,11 @@ class Trust:
     def held_count(self) -> int:
         """UVEs that wait for what they tell of."""
         return sum(map(len, self._held.values()))
+
+    @property
+    def held_bytes(self) -> int:
+        """What they take, roughly."""
+        return self._room.used
 
     def note_node(self, table: str, key: str, amount: int) -> None:
         """A node came into configuration (1), or went (-1)."""
@@ -264,7 +271,8 @@ class Trust:
         return now < self._known_since + GRACE_S or not self.is_current()
 
     def _hold(self, change: UveChange, subject: Subject) -> None:
-        size = sum(bytes_of(name, each) for name, each in change.fields.items()) + len(change.key)
+        size = _HELD_BYTES + len(change.key) + len(change.table) + len(change.struct)
+        size += sum(bytes_of(name, each) for name, each in change.fields.items())
         machine = machine_of(change.generator)
         if not self._room.has(machine, size):
             self.refusals.unheld_count += 1

@@ -409,3 +409,11 @@ def test_log_is_told_of_a_machine_now_and_then():
         refusals.note(f"m{number}", "r", "", 0.0)
     assert len(list(refusals.rows())) == MACHINES_COUNT_MAX
     assert refusals.total["r"] == MACHINES_COUNT_MAX
+
+
+def test_what_is_held_without_fields_takes_room_as_well(told):
+    for number in range(2_000):
+        told.uve(H1, PORTS, f"{number}")
+
+    assert told.trust.held_count == 2_000
+    assert told.trust.held_bytes >= 2_000 * 1_024

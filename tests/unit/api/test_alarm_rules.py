@@ -57,3 +57,15 @@ def test_wrong_time_changes_nothing_of_a_rule(api):
     assert answer.status == 400, answer.text
     held = api.call("GET", f"/alarm/{uuid}").json["alarm"]
     assert (held["annotations"], held["alarm_severity"]) == (TIMES["annotations"], 1)
+
+
+def test_a_project_has_so_many_rules(api):
+    api.create("project", fq_name=["default-domain", "red"])
+
+    def of_red(number):
+        name = ["default-domain", "red", f"rule{number}"]
+        return create(api, fq_name=name, parent_type="project").status
+
+    assert {of_red(number) for number in range(100)} == {200}
+    assert of_red(100) == 412
+    assert create(api).status == 200

@@ -1,18 +1,28 @@
-"""Rules of alarm rules: times and counts that can be kept, live tables that can be asked for."""
+"""Rules of alarm rules: times and counts that can be kept, tables that can be asked for, so many of a project."""
 
 from __future__ import annotations
 
+from typing import Final
+
+from skytrail.api import documents, texts
 from skytrail.api.change import Change, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import Record
-from skytrail.api.refusal import bad_request
+from skytrail.api.refusal import Refused, bad_request
 from skytrail.model.alarm_pages import PagesUnusable, pages_of
 from skytrail.model.alarm_timing import TimingUnusable, timing_of
 
+_OF_PROJECT_COUNT_MAX: Final = 100
+"""Analytics looks at every change of a project's ports, networks and machines by each."""
+
 
 def _create(change: Change, body: Document) -> None:
-    del change
     _check(body)
+    project = change.view.get(documents.text(body, "parent_uuid") or "")
+    if project is None or project.type_name != "project" or change.by_system:
+        return
+    if len(set(change.view.child_uuids(project.uuid, "alarm"))) >= _OF_PROJECT_COUNT_MAX:
+        raise Refused(412, texts.quota_exceeded(_OF_PROJECT_COUNT_MAX, "alarm"))
 
 
 def _update(change: Change, old: Record, body: Document) -> None:
