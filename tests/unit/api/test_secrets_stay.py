@@ -240,3 +240,14 @@ def history(api, type_name: str, uuid: str) -> list[str]:
         before = api.call("GET", f"/api/v1/{type_name}/{uuid}?revision={entry['revision']}")
         replies.append(before)
     return [reply.text for reply in replies]
+
+
+def test_no_browser_keeps_an_object_for_who_logs_in_next(api):
+    uuid = api.create("virtual-network", fq_name=["default-domain", "default-project", "kept"], parent_type="project")  # fmt: skip
+
+    for path in (f"/virtual-network/{uuid}", f"/api/v1/virtual-network/{uuid}"):
+        read = api.call("GET", path)
+        again = api.call("GET", path, if_none_match=read.headers["etag"])
+
+        assert (read.status, again.status) == (200, 304)
+        assert {each.headers["cache-control"] for each in (read, again)} == {"no-store"}

@@ -15,6 +15,8 @@ from skytrail.model.catalog_types import ObjectType
 from skytrail.runtime.asgi import JSON, Request, Response
 
 BODY_BYTES_MAX = 1_024_000
+NOT_KEPT = ("cache-control", "no-store")
+"""Header of objects: one browser's next user may see less of the same revision than the one before."""
 ERROR_TYPE = "text/html; charset=UTF-8"
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 T = TypeVar("T")

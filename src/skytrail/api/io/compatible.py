@@ -96,11 +96,11 @@ class CompatibleApi:
         stored, (record,) = record, self._standing(resource, [record])
         # How an object stands changes without a change of the object.
         if record is stored and request.headers.get("if-none-match") == etag:
-            return Response(304, b"", JSON, (("etag", etag),))
+            return Response(304, b"", JSON, (("etag", etag), bodies.NOT_KEPT))
         shape = _shape_of(request, self._sight(request))
         body = render.render(self._schema, graph, record, shape, bodies.base_of(request))
         whole = b'{"%s":%s}' % (resource.name.encode(), body)
-        return Response(200, whole, JSON, (("etag", etag),))
+        return Response(200, whole, JSON, (("etag", etag), bodies.NOT_KEPT))
 
     def _standing(self, resource: ObjectType, records: list[Record]) -> list[Record]:
         """Return objects of one type with what hosts say of how they stand."""

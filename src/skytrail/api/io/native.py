@@ -122,7 +122,7 @@ class NativeApi:
         authorize.require_access(graph, caller, record, authorize.READ)
         record = secret_fields.shown(self._service.schema, graph, caller, record)
         tag = native.etag_of(record)
-        headers = (("etag", tag),)
+        headers = (("etag", tag), bodies.NOT_KEPT)
         if tag in request.headers.get("if-none-match", "").replace(" ", "").split(","):
             return Response(304, b"", JSON, headers)
         return Response(200, record.encode(), JSON, headers)
