@@ -12,8 +12,9 @@ leads nowhere has the one value null.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, cast
 
 import msgspec
@@ -28,6 +29,8 @@ CONDITIONS_COUNT_MAX: Final = 64
 PATH_CHARACTERS_MAX: Final = 512
 CONSTANT_DEPTH_MAX: Final = 16
 VARIABLES_COUNT_MAX: Final = 32
+SHOWN_COUNT_MAX: Final = 10
+"""Values by which a condition holds."""
 
 
 class RuleUnusable(ValueError):
@@ -92,11 +95,8 @@ def _step(value: object, step: str) -> Iterable[object]:
 
 def holds(condition: Condition, state: Mapping[str, object]) -> bool:
     """Tell whether a condition holds for an entity's flat state."""
-    compare = _OPERATIONS[condition.operation]
-    others = _others(condition, state)
-    return any(
-        compare(value, other) for value in values_at(state, condition.path) for other in others
-    )
+    is_hit = _OPERATIONS[condition.operation](_others(condition, state))
+    return any(map(is_hit, values_at(state, condition.path)))
 
 
 def _others(condition: Condition, state: Mapping[str, object]) -> list[object]:
@@ -111,41 +111,108 @@ def matches(rule: AlarmRule, state: Mapping[str, object]) -> list[tuple[Conditio
     return [each for each in rule.alternatives if all(holds(part, state) for part in each)]
 
 
-def _ordered(compare: Callable[[float, float], bool]) -> Callable[[object, object], bool]:
-    def of_numbers(value: object, other: object) -> bool:
-        is_number = isinstance(value, int | float) and isinstance(other, int | float)
-        return is_number and compare(cast("float", value), cast("float", other))
+Test = Callable[[object], bool]
+"""Tells of one value whether it compares so with any of the others.
 
-    return of_numbers
-
-
-def _is_in(value: object, other: object) -> bool:
-    return isinstance(other, list) and value in cast("list[object]", other)
+What it needs of them is worked out once: a member's rule over two long lists must not cost their product.
+"""
 
 
-def _in_range(value: object, other: object) -> bool:
-    bounds = cast("list[object]", other) if isinstance(other, list) else []
-    if len(bounds) != 2:
-        return False
-    return _ordered(operator.ge)(value, bounds[0]) and _ordered(operator.le)(value, bounds[1])
+def _frozen(value: object, depth: int = CONSTANT_DEPTH_MAX) -> Hashable:
+    """Return a value that equals others as what was read from JSON does, and can be in a set.
+
+    What is deeper than constants may be equals nothing.
+    """
+    if not isinstance(value, list | dict):
+        return cast("Hashable", value)
+    if not depth:
+        return object()
+    if isinstance(value, list):
+        return tuple(_frozen(each, depth - 1) for each in cast("list[object]", value))
+    members = cast("dict[str, object]", value)
+    return frozenset((name, _frozen(each, depth - 1)) for name, each in members.items())
 
 
-def _has_size(value: object, other: object) -> bool:
-    return isinstance(value, list | dict) and len(cast("list[object]", value)) == other
+def _sets(others: Iterable[object]) -> list[frozenset[Hashable]]:
+    lists = (cast("list[object]", each) for each in others if isinstance(each, list))
+    return [frozenset(map(_frozen, each)) for each in lists]
 
 
-_OPERATIONS: Final[Mapping[str, Callable[[object, object], bool]]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": _ordered(operator.lt),
-    "<=": _ordered(operator.le),
-    ">": _ordered(operator.gt),
-    ">=": _ordered(operator.ge),
-    "in": _is_in,
-    "not in": lambda value, other: isinstance(other, list) and not _is_in(value, other),
+def _numbers(values: Iterable[object]) -> list[float]:
+    return [each for each in values if isinstance(each, int | float)]
+
+
+def _never(_: object) -> bool:
+    return False
+
+
+def _equal(others: Sequence[object]) -> Test:
+    known = set(map(_frozen, others))
+    return lambda value: _frozen(value) in known
+
+
+def _unequal(others: Sequence[object]) -> Test:
+    known = set(map(_frozen, others))
+    return lambda value: len(known) > 1 or _frozen(value) not in known
+
+
+def _ordered(
+    compare: Callable[[float, float], bool], farthest: Callable[[Iterable[float]], float]
+) -> Callable[[Sequence[object]], Test]:
+    def among(others: Sequence[object]) -> Test:
+        numbers = _numbers(others)
+        if not numbers:
+            return _never
+        end = farthest(numbers)
+        return lambda value: isinstance(value, int | float) and compare(value, end)
+
+    return among
+
+
+def _in(others: Sequence[object]) -> Test:
+    known = frozenset[Hashable]().union(*_sets(others))
+    return lambda value: _frozen(value) in known
+
+
+def _not_in(others: Sequence[object]) -> Test:
+    sets = _sets(others)
+    if not sets:
+        return _never
+    in_all = frozenset.intersection(*sets)
+    return lambda value: _frozen(value) not in in_all
+
+
+def _in_range(others: Sequence[object]) -> Test:
+    pairs = [cast("list[object]", each) for each in others if isinstance(each, list)]
+    bounds = [_numbers(pair) for pair in pairs if len(pair) == 2]
+    ranges = [pair for pair in bounds if len(pair) == 2]
+    return lambda value: (
+        isinstance(value, int | float) and any(low <= value <= high for low, high in ranges)
+    )
+
+
+def _sized(of_sizes: Callable[[Sequence[object]], Test]) -> Callable[[Sequence[object]], Test]:
+    def among(others: Sequence[object]) -> Test:
+        is_hit = of_sizes(others)
+        return lambda value: (
+            isinstance(value, list | dict) and is_hit(len(cast("list[object]", value)))
+        )
+
+    return among
+
+
+_OPERATIONS: Final[Mapping[str, Callable[[Sequence[object]], Test]]] = {
+    "==": _equal,
+    "!=": _unequal,
+    "<": _ordered(operator.lt, max),
+    "<=": _ordered(operator.le, max),
+    ">": _ordered(operator.gt, min),
+    ">=": _ordered(operator.ge, min),
+    "in": _in,
+    "not in": _not_in,
     "range": _in_range,
-    "size==": _has_size,
-    "size!=": lambda value, other: isinstance(value, list | dict) and not _has_size(value, other),
+    "size==": _sized(_equal),
+    "size!=": _sized(_unequal),
 }
 
 
@@ -231,13 +298,8 @@ def _shown(condition: Condition, state: Mapping[str, object]) -> object:
     def text(value: object) -> str:
         return msgspec.json.encode(value).decode()
 
-    compare = _OPERATIONS[condition.operation]
-    others = _others(condition, state)
-    hits = [
-        value
-        for value in values_at(state, condition.path)
-        if any(compare(value, other) for other in others)
-    ]
+    is_hit = _OPERATIONS[condition.operation](_others(condition, state))
+    hits = list(islice(filter(is_hit, values_at(state, condition.path)), SHOWN_COUNT_MAX))
     return {
         "condition": {
             "operand1": condition.path,
@@ -251,6 +313,6 @@ def _shown(condition: Condition, state: Mapping[str, object]) -> object:
                     f"{name}={text(values_at(state, name)[0])}" for name in condition.variables
                 ],
             }
-            for value in hits[:10]
+            for value in hits
         ],
     }

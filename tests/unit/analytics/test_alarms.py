@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -41,6 +43,58 @@ STATE = {
     },
     "Counts": {"up": 1, "all": 2, "names": []},
 }
+
+
+SCALARS = st.sampled_from([None, True, False, 0, 1, 1.0, 2, -1, "", "a", "b"])
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+
+
+def compares(operation, value, other):
+    """One value and one other: what the operations mean."""
+
+    def is_number(each):
+        return isinstance(each, int | float)
+
+    if operation in {"==", "!="}:
+        return (value == other) is (operation == "==")
+    if operation in {"<", "<=", ">", ">="}:
+        order = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+        return is_number(value) and is_number(other) and order[operation](value, other)
+    if operation in {"in", "not in"}:
+        return isinstance(other, list) and (value in other) is (operation == "in")
+    if operation == "range":
+        is_range = isinstance(other, list) and len(other) == 2 and all(map(is_number, other))
+        return is_range and is_number(value) and other[0] <= value <= other[1]
+    return isinstance(value, list | dict) and (len(value) == other) is (operation == "size==")
+
+
+@given(
+    st.sampled_from(
+        ["==", "!=", "<", "<=", ">", ">=", "in", "not in", "range", "size==", "size!="]
+    ),
+    st.lists(VALUES, min_size=1, max_size=5),
+    st.lists(VALUES, min_size=1, max_size=5),
+)
+def test_condition_holds_if_it_does_for_one_pair(operation, values, others):
+    condition = Condition("S.a.*", operation, None, "S.b.*")
+
+    expected = any(compares(operation, value, other) for value in values for other in others)
+
+    assert holds(condition, {"S": {"a": values, "b": others}}) == expected
+
+
+def test_lists_beyond_the_depth_of_constants_equal_nothing():
+    deep = []
+    for _ in range(5_000):
+        deep = [deep]
+
+    assert not holds(Condition("S.a", "==", None, "S.a"), {"S": {"a": deep}})
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,16 @@ def test_create_refusals_have_the_contract_texts(api, body, status, text) -> Non
     assert api.service.revision == before
 
 
+@pytest.mark.parametrize("path", ["/virtual-networks?filters=<script>1</script>", "/<script>"])
+def test_what_a_refusal_quotes_is_run_by_no_browser(api, path) -> None:
+    """The contract has refusals as HTML, of the origin that serves the console."""
+    reply = api.call("GET", path)
+
+    assert "<script>" in reply.text
+    assert reply.headers["content-security-policy"] == "default-src 'none'; sandbox"
+    assert reply.headers["x-content-type-options"] == "nosniff"
+
+
 def test_an_empty_list_in_place_of_a_value_counts_as_not_given(api) -> None:
     uuid = api.network("n", mtu="1500", route_target_list=[])
     assert (api.read("virtual-network", uuid)["mtu"]) == 1500

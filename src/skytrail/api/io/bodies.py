@@ -18,6 +18,11 @@ BODY_BYTES_MAX = 1_024_000
 NOT_KEPT = ("cache-control", "no-store")
 """Header of objects: one browser's next user may see less of the same revision than the one before."""
 ERROR_TYPE = "text/html; charset=UTF-8"
+ONLY_TEXT = (
+    ("content-security-policy", "default-src 'none'; sandbox"),
+    ("x-content-type-options", "nosniff"),
+)
+"""Headers of errors: they quote what was sent, and are of the console's origin where a link leads a browser to them."""
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 T = TypeVar("T")
 
@@ -31,7 +36,7 @@ def base_of(request: Request) -> str:
 def refused(status: int, text: str) -> Response:
     """Return an error reply: the bare text, which clients show and match."""
     body = text.encode("utf-8", "backslashreplace")
-    return Response(status, body, ERROR_TYPE)
+    return Response(status, body, ERROR_TYPE, ONLY_TEXT)
 
 
 def reply(value: object, ignored: tuple[str, ...] = (), *, status: int = 200) -> Response:
