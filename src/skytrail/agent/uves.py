@@ -6,46 +6,17 @@ Everything is told each time; the sender finds out what changed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from skytrail.agent.balancing.standing import CountedCopy, PartCounters
 from skytrail.agent.interface import ActivePort
 from skytrail.agent.outcome import Desired
+from skytrail.agent.traffic_totals import NAMES, LinkCounters, TrafficTotals, statistic
 from skytrail.model.load_balancer import Operating
 from skytrail.wire.telemetry import Statistic, Uve
 
 VROUTERS = "ObjectVRouter"
-SUMS = {"in_tpkts": "sum", "in_bytes": "sum", "out_tpkts": "sum", "out_bytes": "sum"}
-
-
-def _traffic(name: str) -> Statistic:
-    return Statistic(name=name, counters=list(SUMS))
-
-
-@dataclass(frozen=True, slots=True)
-class LinkCounters:
-    """Of a workload's interface, as the workload sees it: ``in`` is what it was given."""
-
-    in_packets: int = 0
-    in_bytes: int = 0
-    out_packets: int = 0
-    out_bytes: int = 0
-
-    def __add__(self, other: LinkCounters) -> LinkCounters:
-        return LinkCounters(
-            self.in_packets + other.in_packets,
-            self.in_bytes + other.in_bytes,
-            self.out_packets + other.out_packets,
-            self.out_bytes + other.out_bytes,
-        )
-
-    def fields(self) -> dict[str, object]:
-        return {
-            "in_tpkts": self.in_packets,
-            "in_bytes": self.in_bytes,
-            "out_tpkts": self.out_packets,
-            "out_bytes": self.out_bytes,
-        }
+SUMS = dict.fromkeys(NAMES, "sum")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +39,7 @@ class HostState:
     """Copies of load balancers that run here."""
     out_of_ports: Sequence[str] = ()
     """Ports (uuids) for whose flows the host had no port of its own left lately."""
+    traffic: TrafficTotals = field(default_factory=TrafficTotals)
 
 
 def uves(host: HostState, desired: Desired) -> Iterator[Uve]:
@@ -126,14 +98,13 @@ def _vrouter(host: HostState, desired: Desired, active: Sequence[ActivePort]) ->
 
 
 def _vrouter_statistics(host: HostState) -> Uve:
-    total = sum(host.counters.values(), LinkCounters())
     return Uve(
         table=VROUTERS,
         key=host.name,
         struct="VrouterStatsAgent",
-        fields={**total.fields(), "drop_stats": dict(host.drops)},
+        fields={**host.traffic.host.fields(), "drop_stats": dict(host.drops)},
         statistics=[
-            _traffic("if_stats"),
+            statistic("if_stats"),
             Statistic(name="drop_stats", counters=["drop_stats"]),
         ],
     )
@@ -166,15 +137,12 @@ def _port(host: HostState, state: ActivePort) -> Uve:
             "mtu_bytes": state.mtu_bytes,
             **counters.fields(),
         },
-        statistics=[_traffic("if_stats")],
+        statistics=[statistic("if_stats")],
     )
 
 
 def _network(host: HostState, name: str, states: Sequence[ActivePort]) -> Uve:
-    total = sum(
-        (host.counters.get(state.port.uuid, LinkCounters()) for state in states),
-        LinkCounters(),
-    )
+    total = host.traffic.networks.get(name, LinkCounters())
     return Uve(
         table="ObjectVNTable",
         key=name,
@@ -193,7 +161,7 @@ def _network(host: HostState, name: str, states: Sequence[ActivePort]) -> Uve:
             "virtualmachine_list": "union",
             "vrf_name": "union",
         },
-        statistics=[_traffic("vn_stats")],
+        statistics=[statistic("vn_stats")],
     )
 
 

@@ -249,6 +249,7 @@ async def _serve(
             pages.session_log.tap(export.note)
 
     usage = TableUsage(service)
+    traffic = uves.totals_from_now()
     pages = AgentPages(service, usage, traces)
     export = SessionExport(service, settings, SystemClock())
     sessions = SessionSource(export.take, export.lost, export.per_second)
@@ -264,7 +265,7 @@ async def _serve(
             told.tell(
                 settings.tls,
                 hello,
-                lambda: uves.uves_of(service, usage),
+                lambda: uves.uves_of(service, usage, traffic),
                 sessions,
                 pages=pages.router(),
             )

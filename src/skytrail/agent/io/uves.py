@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from skytrail.agent.interface import ActivePort
 from skytrail.agent.io.table_use import TableUsage
 from skytrail.agent.plugin import Delivered
 from skytrail.agent.service import AgentService
 from skytrail.agent.tables import VifId
-from skytrail.agent.uves import VROUTERS, HostState, LinkCounters, uves
+from skytrail.agent.traffic_totals import LinkCounters, PortTraffic, TrafficTotals
+from skytrail.agent.uves import VROUTERS, HostState, uves
 from skytrail.runtime.telemetry import usage_of_this_process
 from skytrail.wire.telemetry import Uve, node_status
 
@@ -19,8 +21,8 @@ _LINKS = Path("/proc/self/net/dev")
 _NOTHING = Delivered()
 
 
-async def uves_of(service: AgentService, usage: TableUsage) -> list[Uve]:
-    """Return all that a host tells."""
+async def uves_of(service: AgentService, usage: TableUsage, traffic: TrafficTotals) -> list[Uve]:
+    """Return all that a host tells; ``traffic`` is kept from one call to the next."""
     vifs = dict(service.desired.vifs)
 
     def counted() -> tuple[Mapping[VifId, Delivered], Mapping[str, int]]:
@@ -28,12 +30,30 @@ async def uves_of(service: AgentService, usage: TableUsage) -> list[Uve]:
 
     delivered, drops = await service.in_datapath_thread(counted)
     given = {uuid: delivered.get(vif_id, Delivered()) for vif_id, uuid in vifs.items()}
-    sent = link_counters(_LINKS.read_text(encoding="ascii", errors="replace"))
+    sent = _links()
     counters = {
         uuid: _counters(given.get(uuid, Delivered()), sent.get(state.plugged.ifname, _NOTHING))
         for uuid, state in service.desired.ports.items()
     }
-    return list(_uves(service, counters, drops, usage))
+    traffic.look(
+        {
+            uuid: PortTraffic(
+                state.plugged.ifname,
+                state.port.network.name if isinstance(state, ActivePort) else None,
+                counters[uuid],
+            )
+            for uuid, state in service.desired.ports.items()
+        }
+    )
+    return list(_uves(service, counters, drops, usage, traffic))
+
+
+def totals_from_now() -> TrafficTotals:
+    return TrafficTotals(_links())
+
+
+def _links() -> dict[str, Delivered]:
+    return link_counters(_LINKS.read_text(encoding="ascii", errors="replace"))
 
 
 def _counters(given: Delivered, sent: Delivered) -> LinkCounters:
@@ -45,6 +65,7 @@ def _uves(
     counters: Mapping[str, LinkCounters],
     drops: Mapping[str, int],
     usage: TableUsage,
+    traffic: TrafficTotals,
 ) -> Iterator[Uve]:
     name = service.settings.name
     sessions = [connection.row() for connection in service.connections]
@@ -59,6 +80,7 @@ def _uves(
         flow_limited=[service.desired.vifs.get(each, "") for each in usage.refused.now],
         balancers=list(service.balancers.counted()),
         out_of_ports=[service.desired.vifs.get(each, "") for each in usage.exhausted.now],
+        traffic=traffic,
     )
     yield node_status(
         VROUTERS,
