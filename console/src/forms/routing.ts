@@ -78,8 +78,8 @@ export const ROUTES: ListSpec = {
 export const INTERFACE_ROUTES: ListSpec = {
   title: "Routes", element: "route", wrapper: "route", fresh: { prefix: "" },
   none: "No routes yet. Each is a prefix that lives behind the ports that use the table.",
-  columns: [text("Prefix", "prefix", 220, { hint: "10.0.0.0/8", fault: prefixFault })],
-  beside: (route) => [...(isEmpty(route["next_hop"]) ? [] : ["a next hop, which is the port itself"]), ...(isEmpty(route["community_attributes"]) ? [] : ["communities"])],
+  columns: [text("Prefix", "prefix", 220, { hint: "10.0.0.0/8", fault: prefixFault }), COMMUNITIES],
+  beside: (route) => (isEmpty(route["next_hop"]) ? [] : ["a next hop, which is the port itself"]),
 };
 
 const SOURCES = ["xmpp", "service-chain", "interface", "interface-static", "service-interface", "bgpaas", "bgp", "static", "aggregate", "direct", "pim", "evpn", "ospf", "ospf3"];

@@ -234,8 +234,8 @@ def source_rows(active: ActivePort, vif_id: VifId) -> list[SourceRow]:
     if any(address.version == 6 for address in port.addresses):
         own = ip_network(link_local(port.mac))
         rows[own] = SourceRow(vif_id, own, port.mac)
-    for prefix in port.routes:
-        rows.setdefault(prefix, SourceRow(vif_id, prefix, port.mac))
+    for route in port.routes:
+        rows.setdefault(route.prefix, SourceRow(vif_id, route.prefix, port.mac))
     is_anybodys = port.chains or not network.checks_sources or not network.forwarding.routes
     for everybody in _EVERYBODY if is_anybodys else ():
         # A service passes on what others sent; policy says whose. Addresses are no business of a

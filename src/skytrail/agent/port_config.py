@@ -60,8 +60,21 @@ from skytrail.net import IpAddress, Mac
 from skytrail.wire.xmpp import ConfigKey, ConfigNode, ConfigValue
 
 LOCAL_PREFERENCE_ACTIVE = 200
+COMMUNITIES_COUNT_MAX = 32
+"""A route carries no more of them to a control node."""
+_COMMUNITY = re.compile(r"[a-z][a-z-]{1,31}|[0-9]{1,5}:[0-9]{1,5}")
+"""A name, or ``<AS>:<number>``; control nodes know which names mean something."""
 _U32_MAX = (1 << 32) - 1
 _CHAIN_INSTANCE = re.compile(r"service-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-.*")
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceRoute:
+    """A prefix behind a workload."""
+
+    prefix: IpNetwork
+    communities: tuple[str, ...]
+    """What its route carries to control nodes and beyond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +110,7 @@ class Port:
     """Its BGP sessions with control nodes (BGP as a service)."""
     has_sticky_mac: bool = False
     """Nobody else may claim its MAC (RFC 7432 section 15.2)."""
-    routes: tuple[IpNetwork, ...] = ()
+    routes: tuple[InterfaceRoute, ...] = ()
     """Prefixes behind the workload, which it may send from and is sent packets for."""
     local_preference: int = LOCAL_PREFERENCE_ACTIVE
     """Of its routes: the highest of those who share an address is used."""
@@ -284,18 +297,24 @@ class PortReader:
                 served.append((binding, network))
         return tuple(served), problems
 
-    def _routes(self, port: ConfigKey) -> tuple[IpNetwork, ...]:
-        found: set[IpNetwork] = set()
+    def _routes(self, port: ConfigKey) -> tuple[InterfaceRoute, ...]:
+        """Return the routes of the port's route tables, in order of their prefixes."""
+        found: dict[IpNetwork, set[str]] = {}
         for node in self._graph.linked_nodes(port, "interface-route-table"):
             table = mapping_of(node.properties.get("interface_route_table_routes"))
-            for entry in list_of(table.get("route")):
+            for entry in map(mapping_of, list_of(table.get("route"))):
                 try:
-                    prefix = text_of(mapping_of(entry).get("prefix"))
-                    found.add(ip_network(unscoped(prefix), strict=False))
+                    prefix = ip_network(unscoped(text_of(entry.get("prefix"))), strict=False)
                 except ValueError:
                     # The API takes any text; what is no prefix leads nowhere.
                     continue
-        return tuple(sorted(found, key=prefix_order))
+                given = mapping_of(entry.get("community_attributes")).get("community_attribute")
+                words = map(text_of, list_of(given))
+                found.setdefault(prefix, set()).update(filter(_COMMUNITY.fullmatch, words))
+        return tuple(
+            InterfaceRoute(each, tuple(sorted(found[each])[:COMMUNITIES_COUNT_MAX]))
+            for each in sorted(found, key=prefix_order)
+        )
 
     def _addresses(self, port: ConfigKey) -> tuple[IpAddress, ...]:
         """Return the port's addresses, secondary ones last: DHCP offers the first that fits."""

@@ -156,7 +156,7 @@ def _prefixes(active: ActivePort) -> Iterator[IpNetwork]:
     """Yield what others reach the port by in its own network."""
     port, announced = active.port, dict(active.plugged.sequences)
     yield from map(ip_network, port.addresses)
-    yield from port.routes
+    yield from (route.prefix for route in port.routes)
     for pair in port.address_pairs:
         if pair.is_shared or (pair.is_host and str(pair.prefix.network_address) in announced):
             yield pair.prefix

@@ -401,10 +401,16 @@ def published_routes(plan: PortPlan) -> dict[PublishKey, Route]:
 
     found: dict[PublishKey, Route] = {}
     own = {ip_network(address) for address in port.addresses}
+    communities = {each.prefix: each.communities for each in port.routes}
     for prefix in plan.offered if mode.routes else ():
         found[port.network.vrf, prefix] = made = route(prefix, numbers.label, 0)
         if prefix not in own:
-            behind = replace(made.attributes, sub_protocol="interface-static", sticky=False)
+            behind = replace(
+                made.attributes,
+                sub_protocol="interface-static",
+                sticky=False,
+                communities=communities.get(prefix, ()),
+            )
             found[port.network.vrf, prefix] = replace(made, attributes=behind)
             continue
     for key in _layer2_keys(plan):

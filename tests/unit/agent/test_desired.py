@@ -248,6 +248,31 @@ def test_prefix_of_an_interface_route_table_leads_to_the_port_and_may_send():
     )
 
 
+def test_routes_of_an_interface_route_table_carry_its_communities():
+    config = red_config()
+    given = {"community_attribute": ["64512:7", "no-export", "<x/>", "a" * 40]}
+    for name, routes in {
+        "one": [{"prefix": "172.16.0.0/16", "community_attributes": given}],
+        "two": [
+            {"prefix": "172.16.0.0/16", "community_attributes": {"community_attribute": ["1:2"]}},
+            {"prefix": "172.17.0.0/16"},
+            {"prefix": "10.1.1.4/32", "community_attributes": given},
+        ],
+    }.items():
+        table = config.node(
+            "interface-route-table",
+            f"{PROJECT}:{name}",
+            interface_route_table_routes={"route": routes},
+        )
+        config.link(ConfigKey("virtual-machine-interface", f"{PROJECT}:b"), table)
+
+    published = {route.key: route.attributes for _, route in host(config, "b").published()}
+
+    assert published[ip_network("172.16.0.0/16")].communities == ("1:2", "64512:7", "no-export")
+    assert not published[ip_network("172.17.0.0/16")].communities
+    assert not published[ip_network("10.1.1.4/32")].communities, "the port's own address"
+
+
 def test_vni_leads_to_the_bridge_of_the_network():
     made = host(red_config(), "a")
 
