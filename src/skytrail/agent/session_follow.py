@@ -23,6 +23,7 @@ from skytrail.agent.label import Numbers
 from skytrail.agent.logging_objects import LoggingObjects, Turn
 from skytrail.agent.outcome import Desired
 from skytrail.agent.session_batch import Array, SessionBatch, SessionKind
+from skytrail.agent.session_far_ends import LateFarEnds
 from skytrail.agent.session_log import rule_names
 from skytrail.agent.session_names import SessionNames
 from skytrail.agent.tables import RuleId, VifId
@@ -56,6 +57,12 @@ class SessionFollower:
         self._logged: OrderedDict[tuple[int, int], tuple[str, ...]] = OrderedDict()
         """By pair and ``created_ns``."""
         self._names = SessionNames()
+        self._late = LateFarEnds()
+
+    def look(self, desired: Desired) -> None:
+        """Learn from ports and routes that came since the last batch; costs little when none did."""
+        self._names.look(desired)
+        self._late.look(self._names, desired)
 
     def follow(self, batch: SessionBatch, desired: Desired) -> Followed:
         """Return what is known of a batch's sessions."""
@@ -67,15 +74,24 @@ class SessionFollower:
         # A place has one session at a time: what has begun there since ends what was known of it.
         is_replaced = begins >= 0
         is_here = is_replaced & (records["created_ns"][begins] == records["created_ns"])
-        identities[is_here] = records["identity"][begins[is_here]]
         pairs = np.minimum(records["pair"], len(self._created) - 1)
         is_known = ~is_begin & ~is_replaced & (self._created[pairs] == records["created_ns"])
         identities[is_known] = self._identity[pairs[is_known]]
         counted = np.flatnonzero(~is_here & ~is_known)
         logged_by = self._logged_by(records, counted, is_begin, desired)
-        self._remember(records, is_begin)
+        self._find_late(records, identities, is_known, is_begin, desired)
+        identities[is_here] = identities[begins[is_here]]
+        self._remember(records, identities, is_begin)
         self._names.note(records, identities, desired)
         return Followed(identities, logged_by, self._names)
+
+    def _find_late(
+        self, records: Array, identities: Array, is_known: Array, is_begin: Array, desired: Desired
+    ) -> None:  # fmt: skip
+        """Fill in far ends that were not known when their sessions began; of earlier batches first."""
+        ended, begun = (np.flatnonzero(each & (identities == 0)) for each in (is_known, is_begin))
+        identities[ended] = self._late.end(records[ended])
+        identities[begun] = self._late.begin(records[begun], self._names, desired)
 
     def _grow(self, records: Array) -> None:
         wanted = min(int(records["pair"].max(initial=0)) + 1, PLACES_COUNT_MAX)
@@ -84,13 +100,14 @@ class SessionFollower:
             self._created = np.concatenate((self._created, np.zeros(more, np.uint64)))
             self._identity = np.concatenate((self._identity, np.zeros(more, np.uint32)))
 
-    def _remember(self, records: Array, is_begin: Array) -> None:
-        begun = records[is_begin]
+    def _remember(self, records: Array, identities: Array, is_begin: Array) -> None:
+        begun = np.flatnonzero(is_begin)
         # The last of each place: which of several an assignment leaves is not said.
-        places, last = np.unique(begun["pair"][::-1], return_index=True)
+        places, last = np.unique(records["pair"][begun][::-1], return_index=True)
         newest = begun[::-1][last[places < PLACES_COUNT_MAX]]
-        self._created[newest["pair"]] = newest["created_ns"]
-        self._identity[newest["pair"]] = newest["identity"]
+        pairs = records["pair"][newest]
+        self._created[pairs] = records["created_ns"][newest]
+        self._identity[pairs] = identities[newest]
 
     def _logged_by(
         self, records: Array, counted: Array, is_begin: Array, desired: Desired

@@ -1,6 +1,7 @@
 """Names of ports and far ends by their numbers: as they are, or were when a session of theirs was last told of. Pure.
 
-Sessions of a port end when it is unplugged or deleted, and are told when it is not among the others any more.
+Sessions of a port end when it is unplugged or deleted, and are told when it is not among the others any more. The first
+packets of a new one may be told of before it is among them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from skytrail.agent.identity import Identity
 from skytrail.agent.interface import ActivePort
 from skytrail.agent.outcome import Desired
-from skytrail.agent.session_batch import Array
+from skytrail.agent.session_batch import Array, SessionKind
 from skytrail.agent.tables import IdentityId, VifId
 
 PORTS_COUNT_MAX: Final = 4_096
@@ -45,13 +46,27 @@ class SessionNames:
     def __init__(self) -> None:
         self._ports: _Latest[VifId, ActivePort] = _Latest(PORTS_COUNT_MAX)
         self._far_ends: _Latest[IdentityId, Identity] = _Latest(FAR_ENDS_COUNT_MAX)
+        self._awaited: set[VifId] = set()
+        """Ports whose sessions began before they were here; no more than are remembered."""
+
+    def look(self, desired: Desired) -> None:
+        """Remember ports that have come since their sessions began."""
+        for vif in list(self._awaited):
+            state = _active(vif, desired)
+            if state is not None:
+                self._awaited.discard(vif)
+                self._ports.put(vif, state)
 
     def note(self, records: Array, identities: Array, desired: Desired) -> None:
         """Remember what a batch's numbers stand for. O(records), and little for each different number."""
+        self.look(desired)
+        begun = set(_different((records["vif"][records["kind"] == SessionKind.BEGIN],)))
         for vif in _different((records["vif"], records["peer_vif"])):
             state = _active(VifId(vif), desired)
             if state is not None:
                 self._ports.put(VifId(vif), state)
+            elif vif in begun and len(self._awaited) < PORTS_COUNT_MAX:
+                self._awaited.add(VifId(vif))
         for number in _different((identities,)):
             far = desired.identities.get(IdentityId(number))
             if far is not None:

@@ -56,6 +56,16 @@ def test_session_that_ends_when_its_port_is_deleted_has_its_names(world):
         assert records[1][name] == records[0][name] != ""
 
 
+def test_session_that_began_before_its_port_was_here_has_its_names(world):
+    names, here = SessionNames(), world.host.desired
+    gone, web = without_ports(here), world.host.vif("web")
+    names.note(batch_of([world.event(80)]).records, np.zeros(1), gone)
+
+    names.look(here)
+
+    assert names.port(web, gone) == world.host.active("web")
+
+
 def test_session_of_a_port_nobody_saw_has_no_names(world):
     end = dataclasses.replace(world.event(80), kind=SessionKind.END)
 

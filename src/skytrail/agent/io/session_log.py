@@ -144,6 +144,8 @@ class SessionLogPages:
         batch = source.drain(BATCH_RECORDS_MAX)
         if len(batch):
             self._take(batch)
+        else:
+            self._follower.look(self._agent.desired)
         lost = source.counts()[1] - self._lost_before
         if lost:
             self._lost_before += lost
