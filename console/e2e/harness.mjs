@@ -48,7 +48,7 @@ page.on("console", (message) => {
   const status = /status of (\d+)/.exec(message.text())?.[1];
   // The browser itself notes every refused request; those that a journey provokes are meant.
   if (status !== undefined && expected.includes(Number(status))) return;
-  errors.push(message.text());
+  errors.push(`${message.text()} ${message.location().url}`);
 });
 page.on("request", (request) => {
   const url = request.url();

@@ -294,6 +294,12 @@ def test_rules_are_tried_and_kept_pages_read_at_the_nodes_own_places(api, node) 
     ]  # fmt: skip
 
 
+def test_a_name_with_a_slash_is_one_name_to_the_node(api, node) -> None:
+    assert api.call("GET", "/api/v1/analytics/alarms/prouter/xe-0%2F0%2F1/collected").status == 200
+
+    assert [each[1] for each in node] == ["/api/v1/alarms/prouter/xe-0%2F0%2F1/collected"]
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [

@@ -1,5 +1,6 @@
 /** Who talks to whom, on a ring; lines by verdict, each a button. */
 
+import { fitted } from "../../app/fit";
 import { pressed } from "../../app/keys";
 import { type Edge, type FlowMap, nodeName, type Place, RING, ringOf, verdictOf } from "./flows";
 
@@ -25,12 +26,18 @@ export function RingPicture({ map, selected, onSelect }: Props) {
         return (
           <g key={name}>
             <circle cx={x} cy={y} r={11} className="flow-node" />
-            <text x={x + dx} y={y + dy} textAnchor={side} className="map-name">{nodeName(name)}</text>
+            <text x={x + dx} y={y + dy} textAnchor={side} className="map-name"><title>{nodeName(name)}</title>{fitted(nodeName(name), { width: roomAt(x + dx, side), size: 17, isBold: true, keepsEnd: true })}</text>
           </g>
         );
       })}
     </svg>
   );
+}
+
+/** Up to the edge of the picture. */
+function roomAt(x: number, side: "start" | "middle" | "end"): number {
+  const [left, right] = [x, RING.width - x];
+  return side === "start" ? right : side === "end" ? left : 2 * Math.min(left, right);
 }
 
 interface LineProps {

@@ -1,5 +1,6 @@
 /** How much goes between whom: clients on the left, servers on the right, ribbons as wide as their bytes. */
 
+import { fitted } from "../../app/fit";
 import { pressed } from "../../app/keys";
 import { bytesText } from "../../model/units";
 import { type Bar, type FlowMap, nodeName, SANKEY, sankeyOf, verdictOf } from "./flows";
@@ -45,7 +46,8 @@ function BarOf({ bar, x, isLeft }: { readonly bar: Bar; readonly x: number; read
     <>
       <rect x={x} y={bar.y} width={SANKEY.bar} height={bar.height} className="flow-bar" />
       <text x={isLeft ? x - 8 : x + SANKEY.bar + 8} y={bar.y + bar.height / 2 + 4} textAnchor={isLeft ? "end" : "start"} className="map-label">
-        {nodeName(bar.name)}, {bytesText(bar.bytes)}
+        <title>{nodeName(bar.name)}</title>
+        {fitted(nodeName(bar.name), { width: SANKEY.left - 100, size: 17, keepsEnd: true })}, {bytesText(bar.bytes)}
       </text>
     </>
   );

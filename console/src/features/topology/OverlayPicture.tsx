@@ -1,5 +1,6 @@
 /** The overlay drawn: a column per project, a card per network, a line per policy between two. */
 
+import { fitted } from "../../app/fit";
 import { pressed } from "../../app/keys";
 import { bytesText } from "../../model/units";
 import type { Rate } from "./live";
@@ -82,8 +83,8 @@ function Card({ network, ports, rate, isSelected, onSelect }: CardProps) {
     >
       <title>{network.name}</title>
       <rect width={CARD.width} height={CARD.height} rx={8} />
-      <text x={12} y={22} className="map-name">{short(name, 24)}</text>
-      <text x={12} y={40} className="map-small">{short(first, 26)}{more.length > 0 ? ` +${more.length}` : ""}</text>
+      <text x={12} y={22} className="map-name">{fitted(name, { width: CARD.width - 24, size: 14, isBold: true })}</text>
+      <text x={12} y={40} className="map-small">{fitted(first, { width: CARD.width - 50, size: 12 })}{more.length > 0 ? ` +${more.length}` : ""}</text>
       <text x={12} y={57} className="map-small">{told}</text>
     </g>
   );
@@ -112,7 +113,7 @@ function RouterCard({ router, legs, isSelected, onSelect }: RouterProps) {
     >
       <title>{`Logical router ${router.name}`}</title>
       <rect width={CARD.width} height={CARD.height} rx={CARD.height / 2} />
-      <text x={CARD.width / 2} y={28} textAnchor="middle" className="map-name">{short(router.name.split(":").at(-1) ?? "", 20)}</text>
+      <text x={CARD.width / 2} y={28} textAnchor="middle" className="map-name">{fitted(router.name.split(":").at(-1) ?? "", { width: CARD.width - 40, size: 14, isBold: true })}</text>
       <text x={CARD.width / 2} y={46} textAnchor="middle" className="map-small">router, {inside === 1 ? "1 network" : `${inside} networks`}</text>
     </g>
   );
@@ -157,12 +158,8 @@ function JoinLine({ join, lane, bytes, isSelected, onSelect }: LineProps) {
       <path d={path} className="map-reach" />
       <path d={path} className="map-line" style={bytes > 0 ? { strokeWidth: 2 + Math.min(6, Math.log10(bytes)) } : undefined} />
       <text x={x} y={y + 4} textAnchor={isBow ? "start" : "middle"} className="map-label">
-        {short(`${name}${via}`, isBow ? 15 : 22)}{told !== "" && <>{" "}<tspan x={x} dy={15}>{told}</tspan></>}
+        {fitted(`${name}${via}`, { width: isBow ? 100 : 145, size: 12 })}{told !== "" && <>{" "}<tspan x={x} dy={15}>{told}</tspan></>}
       </text>
     </g>
   );
-}
-
-function short(text: string, length: number): string {
-  return text.length > length ? `${text.slice(0, length - 1)}…` : text;
 }

@@ -1,5 +1,6 @@
 /** The underlay drawn: switches above hosts, cables between them, tunnels below. */
 
+import { fitted } from "../../app/fit";
 import { pressed } from "../../app/keys";
 import { bytesText } from "../../model/units";
 import type { Rate } from "./live";
@@ -107,14 +108,9 @@ function NodeBox({ told: { hosts, way, selected, onSelect }, node }: { readonly 
     >
       <title>{`${KINDS[node.kind]} ${node.id}${node.isWell ? "" : ", not well"}`}</title>
       <rect width={BOX.width} height={BOX.height} rx={node.kind === "switch" ? 2 : 8} />
-      <text x={10} y={20} className="map-name">{shortened(node.id, 22)}{node.isWell ? "" : " ⚠"}</text>
-      <text x={10} y={37} className="map-small">{shortened(second, 30)}</text>
+      <text x={10} y={20} className="map-name">{fitted(node.id, { width: BOX.width - (node.isWell ? 20 : 40), size: 14, isBold: true, keepsEnd: true })}{node.isWell ? "" : " ⚠"}</text>
+      <text x={10} y={37} className="map-small">{fitted(second, { width: BOX.width - 20, size: 12, keepsEnd: true })}</text>
       <text x={10} y={53} className="map-small">{rateText(rate)}</text>
     </g>
   );
-}
-
-/** Names of many hosts begin alike: their ends tell them apart. */
-function shortened(text: string, length: number): string {
-  return text.length > length ? `…${text.slice(1 - length)}` : text;
 }

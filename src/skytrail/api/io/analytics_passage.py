@@ -55,6 +55,7 @@ _READS: Final = frozenset(
 """First segments that may be read."""
 _NATIVE: Final = frozenset({"introspect", "logs", "flows", "metrics"})
 """Of these, those that the node has under ``/api/v1``."""
+_PREFIX: Final = ("api", "v1", "analytics")
 _DRY_RUN: Final = ("alarms", "dry-run")
 _ACKNOWLEDGE: Final = ("alarms", "acknowledge")
 _POSTS: Final = frozenset({("query",), _ACKNOWLEDGE, _DRY_RUN})
@@ -115,7 +116,8 @@ class AnalyticsPassage:
         router.add("POST", "/api/v1/analytics/{path...}", self.pass_on)
 
     async def pass_on(self, request: Request) -> Response | StreamResponse:
-        parts = tuple(request.params["path"].split("/"))
+        # What is asked for may have a slash in its name.
+        parts = request.segments[len(_PREFIX) :]
         reads = request.method != "POST"
         is_served = parts[0] in _READS if reads else parts in _POSTS
         if not is_served or not {".", ".."}.isdisjoint(parts):

@@ -124,7 +124,7 @@ def _asked_of(request: Request) -> Request | None:
     return replace(
         request,
         path=_ANALYTICS + path,
-        params={"path": path},
+        segments=(*_ANALYTICS.strip("/").split("/"), path),
         query_all={name: (value,) for name, value in query.items() if value},
     )
 
