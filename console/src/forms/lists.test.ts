@@ -18,7 +18,7 @@ const EXAMPLES: readonly [string, readonly string[]][] = [
   ["service-group service_group_firewall_service_list", ["udp 53 from 1024-65535"]],
   ["address-group address_group_prefix", ["192.0.2.0/24"]],
   ["route-table routes", ["10.0.0.0/8", "ip-address", "10.1.0.5", "64512:7, no-export"]],
-  ["interface-route-table interface_route_table_routes", ["10.0.0.0/8"]],
+  ["interface-route-table interface_route_table_routes", ["10.0.0.0/8", "64512:7, no-export"]],
   ["interface-route-table service_instance_refs", ["d:p:fw", "right"]],
   ["routing-policy routing_policy_entries", [
     "bgp, static", "10.0.0.0/8 orlonger, 10.1.0.0/16", "64512:7", "200", "5", "64512:8", "reject",
