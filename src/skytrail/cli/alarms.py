@@ -69,7 +69,10 @@ def alarms(
         if collected is not None:
             kind, _, name = collected.partition(":")
             path = f"/api/v1/alarms/{quote(kind, safe='')}/{quote(name, safe='')}/collected"
-            output.print_json(mapping(node.call("GET", path)).get("collected"))
+            kept = mapping(node.call("GET", path)).get("collected")
+            output.print_json(kept)
+            if not kept:
+                output.note(printable(f"nothing is kept of alarms of {collected}"))
             return
         rows = _under_parents(sorted(_alarms(node), key=_gravity))
         if seen is not None:

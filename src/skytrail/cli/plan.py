@@ -174,7 +174,8 @@ def field_text(field: Json) -> str:
 def _parts(path: str, before: object, after: object) -> Iterator[str]:
     """Yield the innermost parts that differ; lists that grow or shrink are told whole."""
     old, new = mapping(before), mapping(after)
-    if "acl_rule" in old or "acl_rule" in new:
+    rules = [items(each.get("acl_rule")) for each in (old, new)]
+    if ("acl_rule" in old or "acl_rule" in new) and not _are_alike(*rules):
         yield f"{path}: {_short(before)} -> {_short(after)}"
     elif old and new:
         for name in dict.fromkeys((*old, *new)):

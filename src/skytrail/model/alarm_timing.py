@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Final
 
 from skytrail.model.annotation_names import (
@@ -24,6 +25,9 @@ _BOUNDS: Final[Mapping[str, tuple[int, int]]] = {
     _TIMES: (1, TIMES_COUNT_MAX),
     _SECONDS: (1, TIMER_S_MAX),
 }
+_BEGINNINGS: Final = ("active-timer", "idle-timer", "frequency-check")
+_LIKENESS_MIN: Final = 0.85
+_KEY_LENGTH_MAX: Final = 60
 
 
 class TimingUnusable(ValueError):
@@ -61,6 +65,20 @@ def timing_of(document: Mapping[str, object]) -> AlarmTiming:
         frequency_times=found.get(_TIMES, 0),
         frequency_s=found.get(_SECONDS, 0),
     )
+
+
+def check_names(document: Mapping[str, object]) -> None:
+    """Refuse keys that nearly are those of times and counts; :class:`TimingUnusable`. What else users note is theirs."""
+    for name, _ in annotations_of(document):
+        if not isinstance(name, str) or name in _BOUNDS:
+            continue
+        written = name[:_KEY_LENGTH_MAX].strip().lower().replace("_", "-")
+        near = get_close_matches(written, _BOUNDS, 1, _LIKENESS_MIN)
+        if near or written.startswith(_BEGINNINGS):
+            meant = near[0] if near else ", ".join(_BOUNDS)
+            raise TimingUnusable(
+                f"annotation {name[:_KEY_LENGTH_MAX]!r} is not read by alarms; write {meant}"
+            )
 
 
 def _number(name: str, value: object) -> int:

@@ -37,6 +37,7 @@ def test_times_of_a_rule_are_taken(api):
     ("fields", "name"),
     [
         (WRONG, "active-timer-seconds"),
+        (annotated(("active-timer-second", "60")), "active-timer-seconds"),
         (annotated(("idle-timer-seconds", "-5")), "idle-timer-seconds"),
         (annotated(("frequency-check-times", "5")), "frequency-check-seconds"),
         (annotated(("collect", "agent/../x")), "collect"),

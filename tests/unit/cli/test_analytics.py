@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 
@@ -296,6 +297,19 @@ def asked(monkeypatch):
     answers = {"/api/v1/alarms/dry-run": FOUND, "/analytics/query": {"value": []}}
     monkeypatch.setattr("skytrail.cli.alarms.opened_node", lambda *_: Node(answers))
     return bodies
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"), [([], "nothing is kept of alarms of vrouter:h1"), ([{"page": "a"}], "")]
+)
+def test_alarms_of_which_nothing_is_kept_are_told_as_such(monkeypatch, kept, said) -> None:
+    node = Told({"/api/v1/alarms/vrouter/h1/collected": {"collected": kept}})
+    monkeypatch.setattr("skytrail.cli.alarms.opened_node", lambda *_: node)
+
+    result = CliRunner().invoke(alarms, ["--collected", "vrouter:h1"])
+
+    assert json.loads(result.stdout) == kept
+    assert result.stderr.strip() == said
 
 
 def test_dry_run_sends_the_rule_of_a_file_and_shows_spans(asked, tmp_path) -> None:

@@ -66,6 +66,17 @@ def test_who_may_not_plan_is_shown_the_objects_alone(capsys) -> None:
     assert "shown to administrators" in printed.err
 
 
+def test_of_rules_that_stay_as_many_those_that_differ_are_named() -> None:
+    def rules(*ports):
+        return {"acl_rule": [{"match": {"port": port}} for port in ports]}
+
+    one = plan.field_text({"path": "/entries", "from": rules(1, 2, 3), "to": rules(1, 9, 3)})
+    grown = plan.field_text({"path": "/entries", "from": rules(1), "to": rules(1, 2)})
+
+    assert one == "entries/acl_rule/1/match/port: 2 -> 9"
+    assert grown == "entries: 1 rule -> 2 rules"
+
+
 def test_of_a_structure_only_the_parts_that_change_are_told() -> None:
     def rules(port, *more):
         return {"rule": [{"ports": [{"start": port, "end": 9}], "to": "a"}, *more]}

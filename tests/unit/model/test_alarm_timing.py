@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skytrail.model.alarm_timing import AlarmTiming, TimingUnusable, timing_of
+from skytrail.model.alarm_timing import AlarmTiming, TimingUnusable, check_names, timing_of
 
 
 def alarm(*pairs):
@@ -90,3 +90,23 @@ def test_whatever_is_noted_is_a_timing_or_refused(annotations):
     assert 0 <= timing.active_s <= 86_400
     assert 0 <= timing.idle_s <= 86_400
     assert (timing.frequency_times == 0) == (timing.frequency_s == 0)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("active-timer-second", "active-timer-seconds"),
+        ("Active_Timer_Seconds", "active-timer-seconds"),
+        ("idel-timer-seconds", "idle-timer-seconds"),
+        ("frequency-check-time", "frequency-check-times"),
+        ("idle-timer-hours-of-night", "idle-timer-seconds"),
+    ],
+)
+def test_key_that_nearly_is_ours_is_refused_with_the_right_one(written, meant):
+    with pytest.raises(TimingUnusable, match=meant):
+        check_names(alarm((written, "60")))
+
+
+@pytest.mark.parametrize("key", ["collect", "owner", "timer", "active-timer-seconds", "seconds"])
+def test_other_keys_are_free(key):
+    check_names(alarm((key, "60")))

@@ -107,7 +107,7 @@ class IntrospectEverywhere:
         if found is None:
             raise HttpError(
                 404, f"No process that was asked has a table {table[:64]};"
-                " GET /api/v1/introspect lists what each has",
+                " `skytrail introspect`, GET /api/v1/introspect, lists what each has",
             )  # fmt: skip
         return json_reply(found)
 
@@ -124,7 +124,7 @@ class IntrospectEverywhere:
             raise HttpError(
                 404,
                 f"{len(shown)} processes {process[:64]} of {node[:64]} are connected;"
-                " GET /api/v1/introspect lists all",
+                " `skytrail introspect`, GET /api/v1/introspect, lists all",
             )
         (found,) = shown
         if not found.status:

@@ -10,7 +10,7 @@ from skytrail.api.documents import Document
 from skytrail.api.graph import Record
 from skytrail.api.refusal import Refused, bad_request
 from skytrail.model.alarm_pages import PagesUnusable, pages_of
-from skytrail.model.alarm_timing import TimingUnusable, timing_of
+from skytrail.model.alarm_timing import TimingUnusable, check_names, timing_of
 
 _OF_PROJECT_COUNT_MAX: Final = 100
 """Analytics looks at every change of a project's ports, networks and machines by each."""
@@ -34,6 +34,7 @@ def _update(change: Change, old: Record, body: Document) -> None:
 
 def _check(body: Document) -> None:
     try:
+        check_names(body)
         timing_of(body)
         pages_of(body)
     except (TimingUnusable, PagesUnusable) as error:
