@@ -76,6 +76,8 @@ async function editingRulesAsATable() {
   // The form has the same heading: what is saved is shown at the object's own address.
   await page.waitForURL((url) => !url.pathname.endsWith("/edit"));
   await heading("front-back").waitFor();
+  await page.getByRole("table", { name: "Entries" }).getByRole("cell", { name: "22-23", exact: true }).waitFor();
+  await axe("rules to be read");
   const { json } = await api("GET", "/api/v1/network-policy/by-name/default-domain:red:front-back");
   const [first, second, ...more] = json.network_policy_entries.policy_rule;
   check(more.length === 0 && second.action_list.simple_action === "pass", "the other rule is not as it was");

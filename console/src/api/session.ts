@@ -97,6 +97,18 @@ export function useRight(identity: Identity, type: string, operation: "create" |
   return { allowed: false, why: data.text };
 }
 
+/** Whether a rule lets the caller see objects of a type; not before it is known. */
+export function useMaySee(identity: Identity, type: string): boolean {
+  const asks = !isAdministrator(identity);
+  const { data } = useQuery({
+    queryKey: ["right", type, "read"],
+    queryFn: () => call<Explained>("GET", `/api/v1/explain-access?type=${type}&operation=read`),
+    enabled: asks,
+    staleTime: 60_000,
+  });
+  return !asks || data?.allowed === true;
+}
+
 /** The letters R, W, X of what one may do with an object. */
 export function usePermissions(identity: Identity, uuid: string): string {
   const asks = !isAdministrator(identity);

@@ -13,6 +13,7 @@ import { DashboardPage } from "../features/dashboard/DashboardPage";
 import { ListPage } from "../features/objects/ListPage";
 import { useConsole } from "./context";
 import { Navigation } from "./Navigation";
+import { NoPage } from "./NoPage";
 import { PartialBanner } from "./PartialBanner";
 import { Search } from "./Search";
 import type { Scheme } from "./theme";
@@ -117,7 +118,7 @@ function Pages() {
       <Route path="/o/:type/new" element={<EditPage />} />
       <Route path="/o/:type/:uuid" element={<DetailPage />} />
       <Route path="/o/:type/:uuid/edit" element={<EditPage />} />
-      <Route path="*" element={<Navigate to="/" replace />} />
+      <Route path="*" element={<NoPage />} />
     </Routes>
   );
 }

@@ -5,6 +5,7 @@ import { Select } from "antd";
 import { useDeferredValue, useState } from "react";
 
 import { list } from "../api/client";
+import { typeTitle } from "../model/catalog";
 import { lastName } from "../model/document";
 
 const SHOWN_COUNT = 50;
@@ -46,7 +47,7 @@ export function ObjectPicker({ id, type, label, value, onChange, isWrong = false
       showSearch={{ filterOption: false, onSearch: setText }}
       disabled={disabled}
       style={{ width: "100%" }}
-      placeholder="Part of a name"
+      placeholder={`${typeTitle(type)}: part of its name`}
       value={value.length === 0 ? null : value.join(" › ")}
       loading={found.isFetching}
       options={options}

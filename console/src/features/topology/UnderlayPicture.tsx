@@ -33,51 +33,91 @@ export function UnderlayPicture(told: Told) {
         {underlay.cables.map((cable) => {
           const [from, to] = [places.get(cable.from), places.get(cable.to)];
           if (from === undefined || to === undefined) return null;
-          const [upper, lower] = from.y <= to.y ? [from, to] : [to, from];
-          const [x0, y0, x1, y1] = [upper.x + BOX.width / 2, upper.y + BOX.height, lower.x + BOX.width / 2, lower.y];
-          const path = upper.y === lower.y
+          const { x0, y0, x1, y1 } = cableEnds(from, to);
+          const path = from.y === to.y
             ? `M${x0} ${y0} Q${(x0 + x1) / 2} ${y0 + 50} ${x1} ${y0}`
             : `M${x0} ${y0} C${x0} ${(y0 + y1) / 2} ${x1} ${(y0 + y1) / 2} ${x1} ${y1}`;
-          const rate = rateOf(cable, told);
-          const label = rate === undefined ? "" : `${bytesText(rate.in + rate.out)}/s`;
+          const label = passingText(rateOf(cable, told));
           return (
             <Line
-              key={cable.key} told={told} line={cable} path={path} label={label} kind={isOnWay(way, cable.from, cable.to) ? "way" : "cable"}
-              name={`Link of ${cable.from} and ${cable.to}${label === "" ? "" : `, ${label}`}`} x={(x0 + x1) / 2} y={(y0 + y1) / 2} width={2}
+              key={cable.key} told={told} line={cable} path={path} kind={isOnWay(way, cable.from, cable.to) ? "way" : "cable"}
+              name={`Link of ${cable.from} and ${cable.to}${label === "" ? "" : `, ${label}`}`} width={2}
             />
           );
         })}
         {underlay.tunnels.map((tunnel) => {
           const [from, to] = [places.get(tunnel.from), places.get(tunnel.to)];
           if (from === undefined || to === undefined) return null;
-          const [x0, x1, y] = [from.x + BOX.width / 2, to.x + BOX.width / 2, from.y + BOX.height];
-          const depth = Math.min(135, 50 + Math.abs(x1 - x0) / 8);
+          const { x0, x1, y, depth } = tunnelArc(from, to);
           return (
             <Line
-              key={tunnel.key} told={told} line={tunnel} path={`M${x0} ${y} C${x0} ${y + depth} ${x1} ${y + depth} ${x1} ${y}`} label={bytesText(tunnel.bytes)} kind="tunnel"
-              name={`Tunnel between ${tunnel.from} and ${tunnel.to}, ${bytesText(tunnel.bytes)}`} x={(x0 + x1) / 2} y={y + depth * 0.75 + 4} width={1.5 + Math.min(7, Math.log10(1 + tunnel.bytes))}
+              key={tunnel.key} told={told} line={tunnel} path={`M${x0} ${y} C${x0} ${y + depth} ${x1} ${y + depth} ${x1} ${y}`} kind="tunnel"
+              name={`Tunnel between ${tunnel.from} and ${tunnel.to}, ${bytesText(tunnel.bytes)}`} width={thicknessOf(tunnel)}
             />
           );
         })}
+        <Labels told={told} places={places} />
         {underlay.nodes.map((node) => <NodeBox key={node.id} told={told} node={node} />)}
       </svg>
     </div>
   );
 }
 
+function passingText(rate: Rate | undefined): string {
+  return rate === undefined ? "" : `${bytesText(rate.in + rate.out)}/s`;
+}
+
+function cableEnds(from: UnderlayNode, to: UnderlayNode) {
+  const [upper, lower] = from.y <= to.y ? [from, to] : [to, from];
+  return { x0: upper.x + BOX.width / 2, y0: upper.y + BOX.height, x1: lower.x + BOX.width / 2, y1: lower.y };
+}
+
+/** A tunnel hangs below its hosts, the deeper the further apart they are. */
+function tunnelArc(from: UnderlayNode, to: UnderlayNode) {
+  const [x0, x1] = [from.x + BOX.width / 2, to.x + BOX.width / 2];
+  return { x0, x1, y: from.y + BOX.height, depth: Math.min(135, 50 + Math.abs(x1 - x0) / 8) };
+}
+
+function thicknessOf(tunnel: Tunnel): number {
+  return 1.5 + Math.min(7, Math.log10(1 + tunnel.bytes));
+}
+
+const LABEL_PX = 14;
+
+/** What passes, above all lines: none is drawn over a label. Lines themselves say it to who cannot see. */
+function Labels({ told, places }: { readonly told: Told; readonly places: ReadonlyMap<string, UnderlayNode> }) {
+  return (
+    <g aria-hidden="true" pointerEvents="none">
+      {told.underlay.cables.map((cable) => {
+        const [from, to] = [places.get(cable.from), places.get(cable.to)];
+        if (from === undefined || to === undefined) return null;
+        const { x0, y0, x1, y1 } = cableEnds(from, to);
+        return <Label key={cable.key} x={(x0 + x1) / 2} y={from.y === to.y ? y0 + 25 + LABEL_PX : (y0 + y1) / 2} text={passingText(rateOf(cable, told))} />;
+      })}
+      {told.underlay.tunnels.map((tunnel) => {
+        const [from, to] = [places.get(tunnel.from), places.get(tunnel.to)];
+        if (from === undefined || to === undefined) return null;
+        const { x0, x1, y, depth } = tunnelArc(from, to);
+        return <Label key={tunnel.key} x={(x0 + x1) / 2} y={y + depth * 0.75 + thicknessOf(tunnel) / 2 + LABEL_PX} text={bytesText(tunnel.bytes)} />;
+      })}
+    </g>
+  );
+}
+
+function Label({ x, y, text }: { readonly x: number; readonly y: number; readonly text: string }) {
+  return <text x={x} y={y} textAnchor="middle" className="map-label">{text}</text>;
+}
+
 interface LineProps {
   readonly told: Told;
   readonly line: Cable | Tunnel;
   readonly path: string;
-  readonly label: string;
   readonly name: string;
   readonly kind: "cable" | "way" | "tunnel";
-  readonly x: number;
-  readonly y: number;
   readonly width: number;
 }
 
-function Line({ told: { selected, onSelect }, line, path, label, name, kind, x, y, width }: LineProps) {
+function Line({ told: { selected, onSelect }, line, path, name, kind, width }: LineProps) {
   const choose = () => onSelect(line.key);
   const isSelected = selected === line.key;
   return (
@@ -88,7 +128,6 @@ function Line({ told: { selected, onSelect }, line, path, label, name, kind, x, 
       <title>{name}</title>
       <path d={path} className="map-reach" />
       <path d={path} className="map-line" style={{ strokeWidth: isSelected ? width + 2 : width }} />
-      <text aria-hidden="true" x={x} y={y} textAnchor="middle" className="map-label">{label}</text>
     </g>
   );
 }
@@ -110,7 +149,7 @@ function NodeBox({ told: { hosts, way, selected, onSelect }, node }: { readonly 
       <rect width={BOX.width} height={BOX.height} rx={node.kind === "switch" ? 2 : 8} />
       <text x={10} y={20} className="map-name">{fitted(node.id, { width: BOX.width - (node.isWell ? 20 : 40), size: 14, isBold: true, keepsEnd: true })}{node.isWell ? "" : " ⚠"}</text>
       <text x={10} y={37} className="map-small">{fitted(second, { width: BOX.width - 20, size: 12, keepsEnd: true })}</text>
-      <text x={10} y={53} className="map-small">{rateText(rate)}</text>
+      <text x={10} y={53} className="map-small">{fitted(rateText(rate), { width: BOX.width - 20, size: 12 })}</text>
     </g>
   );
 }

@@ -45,7 +45,7 @@ export interface Underlay {
   readonly height: number;
 }
 
-export const BOX = { width: 180, height: 62 } as const;
+export const BOX = { width: 220, height: 62 } as const;
 const GAP_PX = 36;
 const ROW_PX = 150;
 const MARGIN_PX = 16;

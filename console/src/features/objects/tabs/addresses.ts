@@ -77,9 +77,10 @@ export function fillOf(subnet: Document, used: number): Use {
   };
 }
 
-/** In per cent, of what fits a meter. */
+/** In per cent, rounded to hundredths, of what fits a meter; only what is full is 100. */
 export function shareOf({ used, capacity }: Use): number {
-  return capacity === 0n ? 100 : Math.min(100, Number((BigInt(used) * 10_000n) / capacity) / 100);
+  if (BigInt(used) >= capacity) return 100;
+  return Math.min(99.99, Number((BigInt(used) * 20_000n + capacity) / (2n * capacity)) / 100);
 }
 
 export function capacityText(capacity: bigint): string {

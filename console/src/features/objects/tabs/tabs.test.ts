@@ -33,6 +33,15 @@ test("a subnet has the addresses of its prefix, or of its pools", () => {
   expect([use.capacity, shareOf(use)]).toEqual([11n, 100]);
 });
 
+function share(used: number, capacity: bigint) {
+  return shareOf({ ...fillOf(subnet("10.0.0.0", 24), used), capacity });
+}
+
+test("a share is rounded, and no subnet is full before its last address", () => {
+  expect([share(1, 252n), share(1, 254n), share(0, 254n), share(0, 0n)]).toEqual([0.4, 0.39, 0, 100]);
+  expect([share(65_533, 65_534n), share(65_534, 65_534n)]).toEqual([99.99, 100]);
+});
+
 test("addresses are in the order of their numbers", () => {
   const held = ["10.0.0.10", "10.0.0.9"].map((instance_ip_address) => heldOf("instance-ip", { uuid: instance_ip_address, fq_name: [], instance_ip_address }));
   expect(inOrder(held).map((each) => each.address)).toEqual(["10.0.0.9", "10.0.0.10"]);

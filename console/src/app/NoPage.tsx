@@ -1,0 +1,24 @@
+/** An address of the console that leads nowhere: said so, with ways on. */
+
+import { Button, Result } from "antd";
+import { useLocation, useNavigate } from "react-router";
+
+export function NoPage() {
+  const { pathname } = useLocation();
+  const navigate = useNavigate();
+  return (
+    <div className="page">
+      <Result
+        status="warning"
+        title={<h1 style={{ fontSize: 20, margin: 0 }}>No such page</h1>}
+        subTitle={<>The console has nothing at <span className="mono live-cell">{pathname}</span></>}
+        extra={
+          <div className="strip" style={{ justifyContent: "center" }}>
+            {history.length > 1 && <Button onClick={() => void navigate(-1)}>Back</Button>}
+            <Button type="primary" onClick={() => void navigate("/")}>To the dashboard</Button>
+          </div>
+        }
+      />
+    </div>
+  );
+}
