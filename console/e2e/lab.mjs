@@ -4,6 +4,7 @@
 
 import { tryingARuleAndReadingItsAlarm } from "./alarms.mjs";
 import { api, axe, check, errors, go, heading, open, outside, page, picture } from "./harness.mjs";
+import { meetingNamesThatAreMeantToHarm } from "./hostile.mjs";
 import { seeingAHostDieAndComeBack } from "./lost.mjs";
 import { askingForStatistics, followingARouteToItsPort, seeingChangesAsTheyCome, seeingHowAHostFares, seeingHowFarListsHaveCome, seeingWhatTheControlNodeHolds } from "./live.mjs";
 
@@ -219,7 +220,7 @@ const JOURNEYS = {
   findingADeniedFlowAndAllowingIt, allowingWhatASecurityGroupRefuses, allowingByTagsWhatTheirPolicyRefuses, seeingHowMuchGoesBetweenWhom, seeingTrafficWithItsChanges,
   seeingWhatTheControlNodeHolds, followingARouteToItsPort, seeingHowAHostFares, askingForStatistics, seeingHowFarListsHaveCome, seeingChangesAsTheyCome, tryingARuleAndReadingItsAlarm,
   sendingAProbe, seeingTheOverlayWithItsTraffic, seeingTheUnderlayAndAWayThroughIt,
-  seeingAHostDieAndComeBack,
+  meetingNamesThatAreMeantToHarm, seeingAHostDieAndComeBack,
   buildingTheExample, watchingItsWorkloadsReachEachOther, takingTheExampleAway, beingWatchedByNobody,
 };
 

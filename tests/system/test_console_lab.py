@@ -18,7 +18,8 @@ import pytest
 from skytrail.lab import check
 from skytrail.lab.service import Lab
 from skytrail.runtime.introspection import read_table
-from skytrail.wire.telemetry import Hello, Uve, encode
+from skytrail.wire.telemetry import Hello, Log, Uve, encode
+from skytrail.wire.telemetry.sessions import pack
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "console/e2e/lab.mjs"
@@ -317,6 +318,46 @@ def test_a_host_that_dies_is_one_alarm_until_it_is_back(lab, patient, tmp_path):
     finally:
         if lab.processes.identity("compute2") is None:
             lab.restart("compute2")
+
+
+MARKUP = '<img src=x onerror="window.harmed=1"><script>window.harmed=1</script>'
+"""A name that is taken for markup by whoever does not know better (console/e2e/hostile.mjs)."""
+
+
+@pytest.fixture
+def hostile(lab):
+    """A host, a switch, networks, logs and sessions under such names, as their processes would tell them."""
+    now = time.time_ns() // 1000
+    switch = {"link_table": [{"remote_system_name": f"{lab.name}-compute1", "local_interface_name": MARKUP}]}  # fmt: skip
+    network = f"default-domain:red:{MARKUP}"
+    session = {
+        "T": now, "session_type": "client", "vrouter_ip": MARKUP, "vmi": f"{network}-port",
+        "vn": network, "remote_vn": "default-domain:red:front", "local_ip": "10.1.1.9", "remote_ip": "10.1.1.3",
+        "security_policy_rule": MARKUP, "forward_action": "deny", "reverse_action": "deny", "drop_reason": MARKUP,
+        "server_port": 80, "client_port": 4000, "protocol": 6, "sample_weight": 1.0,
+        "forward_sampled_bytes": 100, "forward_sampled_pkts": 1,
+    }  # fmt: skip
+    hello = Hello(
+        source=MARKUP, node_type="Compute", module="contrail-vrouter-agent", instance_id="0",
+        pid=os.getpid(), started_us=now,
+    )  # fmt: skip
+    alarm = {"NodeStatus": {"process_status": [{"module_id": MARKUP, "state": MARKUP, "description": MARKUP}]}}  # fmt: skip
+    told = [
+        hello,
+        Uve(table="ObjectPRouter", key=f"leaf-{MARKUP}", struct="PRouterLinkEntry", fields=switch),
+        Uve(table="ObjectVRouter", key=MARKUP, struct="NodeStatus", fields=alarm["NodeStatus"]),
+        Uve(table="ObjectVNTable", key=network, struct="UveVirtualNetworkAgent", fields={"in_bytes": 1}),
+        Log(timestamp_us=now, level=3, event=MARKUP, category=MARKUP, fields={"text": MARKUP}, number=1),
+        pack([session]),
+    ]  # fmt: skip
+    with socket.socket(socket.AF_UNIX) as stream:
+        stream.connect(str(lab.paths.telemetry_socket))
+        stream.sendall(b"".join(map(encode, told)))
+        yield
+
+
+def test_names_do_no_harm_on_any_page(lab, hostile, tmp_path):
+    browse(lab, tmp_path, "meetingNamesThatAreMeantToHarm", "beingWatchedByNobody")
 
 
 EMPTY = """
