@@ -53,7 +53,8 @@ export async function meetingNamesThatAreMeantToHarm() {
   const made = await api("POST", "/api/v1/transaction", { operations });
   check(made.status === 200, JSON.stringify(made.json).slice(0, 500));
   try {
-    const paths = await addresses(await aProcess());
+    // The rest show names by the same components: nightly.
+    const paths = process.env.SKYTRAIL_NIGHTLY === undefined ? [] : await addresses(await aProcess());
     const own = operations.map(({ type }, index) => `/o/${type}/${made.json.results[index].uuid}`).filter((path) => /virtual-(network|machine-interface)/.test(path)).slice(0, 3);
     const project = PROJECT.join(":");
     const more = ["chains", "floating-ips", "ports", "routers", "security", "topology", "addresses"].map((each) => `/${each}?project=${project}`);
