@@ -163,7 +163,7 @@ def test_tour_of_the_readme_says_what_it_shows(run, tmp_path):
     assert "virtual-network default-domain:default-project:web created" in created.output
     for part in (
         "network_policy_entries/policy_rule/0/dst_ports/0/start_port: 8080 -> 443",
-        "access_control_list_entries: 6 rules -> 6 rules",
+        "acl_rule/0/match_condition/dst_port/start_port: 8080 -> 443",
         "pass tcp from port 8080  pass tcp from port 443",
         "1 object, 2 derived, 2 pairs, 0 hosts with 0 interfaces would change",
     ):

@@ -29,7 +29,7 @@ def skytrail(lab):
     def run(*arguments):
         done = CliRunner().invoke(main, [*arguments, "--analytics", lab.analytics_url])
         assert done.exit_code == 0, done.output
-        return done.output
+        return done.stdout
 
     return run
 

@@ -444,6 +444,8 @@ class Pod:
         return self.ping(address)[0] == 0
 
     def close(self) -> None:
+        # With the namespace alone the link would go some time later, and its MAC be taken until then.
+        netns.configure(self.space, ["link del eth0"])
         netns.delete(self.space)
 
 
