@@ -87,10 +87,10 @@ def running_controller(folder: Path) -> Generator[Controller]:
         controller.stop()
 
 
-def wait_until(condition: Callable[[], object], what: str) -> None:
+def wait_until(condition: Callable[[], object], what: str, *, within_s: float = DEADLINE_S) -> None:
     """Return when the condition holds; TimeoutError names what did not happen."""
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} did not happen within {DEADLINE_S:g} s")
+            raise TimeoutError(f"{what} did not happen within {within_s:g} s")
         time.sleep(0.01)
