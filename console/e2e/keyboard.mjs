@@ -37,6 +37,9 @@ const hasFocus = (label) => page.waitForFunction((text) => document.activeElemen
 const type = (text) => page.keyboard.type(text);
 const press = (key) => page.keyboard.press(key);
 
+/** Where the API has the object whose page is shown. */
+const shown = () => new URL(page.url()).pathname.replace("/console/o/", "/api/v1/");
+
 export async function workingByKeyboardAlone() {
   await open("/");
   await heading("Dashboard").waitFor();
@@ -60,6 +63,7 @@ export async function workingByKeyboardAlone() {
   for (let back = 0; back < TABS_MAX && !(await focused()).endsWith("Create"); back += 1) await press("Shift+Tab");
   await press("Enter");
   await heading("by-keyboard").waitFor();
+  const made = shown();
 
   await press("Control+k");
   await hasFocus("Search objects and types");
@@ -81,9 +85,10 @@ export async function workingByKeyboardAlone() {
   await press("Enter");
   await heading("by-keyboard").waitFor();
 
-  const network = await api("GET", "/api/v1/virtual-network/by-name/default-domain:default-project:by-keyboard");
+  // Below the project that the last object was made in.
+  const network = await api("GET", made);
   check(JSON.stringify(network.json.network_ipam_refs ?? []).includes("10.77.0.0"), `the network has no subnet: ${JSON.stringify(network.json.network_ipam_refs)}`);
-  const policy = await api("GET", "/api/v1/network-policy/by-name/default-domain:default-project:by-keyboard");
+  const policy = await api("GET", shown());
   const [rule] = policy.json.network_policy_entries?.policy_rule ?? [];
   check(rule?.dst_ports?.[0]?.start_port === 443, `the policy has no such rule: ${JSON.stringify(policy.json.network_policy_entries)}`);
   for (const [kind, { json }] of [["network-policy", policy], ["virtual-network", network]]) await api("DELETE", `/api/v1/${kind}/${json.uuid}`);

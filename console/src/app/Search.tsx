@@ -71,7 +71,11 @@ function SearchBox({ box, onClose }: { readonly box: Ref<InputRef>; readonly onC
     void navigate(hit.to);
   };
   const onKey = (event: KeyboardEvent) => {
-    if (event.key === "Enter") return go(hits[at]);
+    if (event.key === "Enter") {
+      // The focus goes back to where it was as this closes, and the rest of the key would press a button there.
+      event.preventDefault();
+      return go(hits[at]);
+    }
     const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
     if (step === 0) return undefined;
     event.preventDefault();
