@@ -91,7 +91,7 @@ async function seeingHowMuchGoesBetweenWhom() {
   await picture("traffic");
   await open("/flows?from=now-10m&only=denied&by=tier");
   await heading("Service map").waitFor();
-  await page.getByText("elsewhere").filter({ visible: true }).first().waitFor();
+  await page.locator("svg text").filter({ hasText: "elsewhere" }).first().waitFor();
 }
 
 async function seeingTheOverlayWithItsTraffic() {
