@@ -102,16 +102,22 @@ def test_traffic_of_a_network_is_what_its_ports_carry_on_all_hosts(lab, uve, pin
 CONNECT = """
 import socket, sys
 with socket.socket() as probe:
-    probe.bind(("", 41234))
+    probe.bind(("", int(sys.argv[2])))
     probe.connect_ex((sys.argv[1], 4444))
 """
 
 
+def connect(lab, members, client_port=0):
+    """Let one port of the front network begin a TCP connection to another of it, at the other host."""
+    target = str(members["red-web2"].address(version=4))
+    inside = ["ip", "netns", "exec", lab.plan.namespace_of("red-web1")]
+    command = [*inside, sys.executable, "-c", CONNECT, target, str(client_port)]
+    subprocess.run(command, check=True, timeout=20)
+
+
 def test_session_between_hosts_is_told_by_both_with_its_rule(lab, members, eventually):
-    source, target = members["red-web1"], members["red-web2"]
-    namespace = lab.plan.namespace_of("red-web1")
-    command = [sys.executable, "-c", CONNECT, str(target.address(version=4))]
-    subprocess.run(["ip", "netns", "exec", namespace, *command], check=True, timeout=20)
+    source = members["red-web1"]
+    connect(lab, members, client_port=41234)
     question = {
         "table": "SessionRecordTable", "start_time": "now-10m", "end_time": "now",
         "select_fields": [
@@ -155,12 +161,8 @@ def tagged(lab):
 
 
 def test_sessions_are_found_by_tags_of_both_ends(lab, tagged, members, skytrail, eventually):
-    target = str(members["red-web2"].address(version=4))
-    command = [sys.executable, "-c", CONNECT.replace("41234", "0"), target]
-    inside = ["ip", "netns", "exec", lab.plan.namespace_of("red-web1")]
-
     def told():
-        subprocess.run([*inside, *command], check=True, timeout=20)
+        connect(lab, members)
         rows = skytrail(
             "sessions", "--tag", "application=shop", "--remote-tag", "label=till",
             "--by", "app,remote_app,remote_labels,vn", "--last", "10m", "--json",
@@ -254,7 +256,9 @@ def test_entity_is_shown_on_the_terminal(skytrail):
     assert "10.1.1.3" in shown
 
 
-def test_sessions_numbers_and_alarms_are_shown_on_the_terminal(skytrail, eventually):
+def test_sessions_numbers_and_alarms_are_shown_on_the_terminal(lab, members, skytrail, eventually):
+    connect(lab, members)
+
     def listed(*arguments):
         return json.loads(skytrail(*arguments, "--json", "--last", "1d"))
 
