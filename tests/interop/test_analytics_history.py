@@ -15,6 +15,7 @@ import pytest
 from skytrail.lab.io.machine import free_port
 from skytrail.runtime.introspection import read_page
 from skytrail.testing.controller import wait_until
+from skytrail.testing.sandesh_flows import flow, flow_message
 from skytrail.testing.sandesh_sessions import aggregate, endpoint, session, session_message
 from skytrail.wire.sandesh import (
     ClientHello,
@@ -119,6 +120,11 @@ class Generator:
     def send(self, message):
         self.stream.sendall(frame_of(encode_message(message)))
 
+    def flows(self, *flows):
+        at_us = round(time.time() * 1e6)
+        header = SandeshHeader("h1", self.module, "Control", "0", at_us, type=SandeshType.FLOW)
+        self.send(flow_message(header, flows[0] if len(flows) == 1 else flows))
+
     def sessions(self, *endpoints, days_ago=0):
         at_us = round((time.time() - 86_400 * days_ago) * 1e6)
         header = SandeshHeader("h1", self.module, "Control", "0", at_us, type=SandeshType.SESSION)
@@ -207,6 +213,57 @@ def test_sessions_of_a_compatible_agent_are_found_as_our_own(node):
     page = httpx.get(f"http://127.0.0.1:{node.rest}/introspect/generators").json()
     (known,) = [row for row in page["rows"] if row["name"] == "h1:Control:sessions:0"]
     assert known["dropped"] == {"unusable": 2}, known
+    generator.stream.close()
+
+
+def test_flows_of_an_older_agent_are_found_as_flows_and_as_sessions(node):
+    generator = Generator(node, "flows")
+    ends = ("a:b:old", -1_062_731_515, -25_536), ("a:b:db", 167_772_161, 443)
+
+    def told(source, destination, direction, **members):
+        names = ("vn", "ip")
+        return flow(
+            direction_ing=direction, protocol=6, sport=source[2], dport=destination[2],
+            **dict(zip((f"source{name}" for name in names), source, strict=False)),
+            **dict(zip((f"dest{name}" for name in names), destination, strict=False)),
+            **members,
+        )  # fmt: skip
+
+    there = {"diff_bytes": 900, "diff_packets": 9, "action": "pass"}
+    back = {"diff_bytes": 70, "diff_packets": 1, "action": "drop", "drop_reason": "SG"}
+    generator.flows(told(*ends, 7, **there))
+    generator.flows(told(*ends, 1, **there), told(*ends[::-1], 0, **back))
+    generator.flows(told(*ends, 1, **there))
+
+    def found(table, fields, column="vn", **members):
+        where = [[{"name": column, "value": "a:b:old", "op": 1}]]
+        return node.query(fields, table, where=where, **members)
+
+    columns = ["SUM(forward_sampled_bytes)", "SUM(reverse_sampled_bytes)"]
+    sums = ["vn", "session_type", "server_port", *columns]
+    wait_until(
+        lambda: (
+            found("SessionSeriesTable", sums)
+            == [dict(zip(sums, ("a:b:old", "client", 443, 1800, 70), strict=True))]
+        ),
+        "all of the session is stored, as one",
+    )
+    # As flows they are what the agent told, and nothing else.
+    fields = ["sourceip", "destip", "sport", "dport", "action", "agg-bytes", "drop_reason"]
+    assert found("FlowRecordTable", fields, "sourcevn", dir=1) == 2 * [
+        dict(zip(fields, ("192.168.1.5", "10.0.0.1", 40_000, 443, "pass", 900, ""), strict=True))
+    ]
+    assert found("FlowRecordTable", fields, "destvn", dir=0) == [
+        dict(zip(fields, ("10.0.0.1", "192.168.1.5", 443, 40_000, "drop", 70, "SG"), strict=True))
+    ]
+    added = found("FlowSeriesTable", ["sourcevn", "sum(bytes)", "sum(packets)"], "sourcevn", dir=1)
+    assert added == [{"sourcevn": "a:b:old", "sum(bytes)": 1800, "sum(packets)": 18}]
+    shown = native(node, "flows", network="a:b:old", last="10m").json()["rows"]
+    assert {row["remote_ip"] for row in shown} == {"10.0.0.1"}
+    assert len(shown) == 3
+    page = httpx.get(f"http://127.0.0.1:{node.rest}/introspect/generators").json()
+    (known,) = [row for row in page["rows"] if row["name"] == "h1:Control:flows:0"]
+    assert known["dropped"] == {"unusable": 1}, known
     generator.stream.close()
 
 

@@ -17,6 +17,8 @@ from skytrail.analytics.batch import Batch, BlockBatch, Waiting
 from skytrail.analytics.generators import Generators
 from skytrail.analytics.history_rows import LOGGED, gap_row, is_timely, message_row
 from skytrail.analytics.pieces import Heard
+from skytrail.analytics.sandesh_flows import MESSAGES as FLOWS_MESSAGES
+from skytrail.analytics.sandesh_flows import flows_of
 from skytrail.analytics.sandesh_sessions import MESSAGE as SESSIONS_MESSAGE
 from skytrail.analytics.sandesh_sessions import sessions_of
 from skytrail.analytics.sessions import LATEST_US, NO_NAMES, block_of
@@ -36,6 +38,7 @@ SNAPSHOTS_COUNT = 2_000
 """Rows of UVEs may be long: fewer of them are a batch."""
 OVER_RATE = "over_rate"
 _UVES = frozenset({SandeshType.UVE, SandeshType.ALARM})
+_SESSIONS = frozenset({SandeshType.SESSION, SandeshType.FLOW})
 
 
 class CollectorRefuses(Exception):
@@ -133,7 +136,7 @@ class Collector:
         if not is_now and header.type not in _UVES:
             self.drop(generator, "unusable")
             return
-        is_session = header.type == SandeshType.SESSION
+        is_session = header.type in _SESSIONS
         if header.type in _UVES:
             self.rate.pay(generator, size, now)
         elif not self.has_rate(
@@ -151,16 +154,24 @@ class Collector:
             self._uve(generator, message, now)
         elif header.type in LOGGED:
             self.keep(message)
-        elif is_session and message.name == SESSIONS_MESSAGE:
+        elif is_session:
             self._sessions(generator, message)
         else:
             self.drop(generator, "not_kept")
 
     def _sessions(self, generator: str, message: SandeshMessage) -> None:
-        """Have sessions of an agent that speaks Sandesh written to history."""
+        """Have sessions or flows of an agent that speaks Sandesh written to history."""
+        named = NO_NAMES
         try:
-            found = sessions_of(message, self.tags)
-            self.keep_sessions(found.told, message.header.source, named=found.tags)
+            if message.name == SESSIONS_MESSAGE:
+                found = sessions_of(message, self.tags)
+                told, named = found.told, found.tags
+            elif message.name in FLOWS_MESSAGES:
+                told = flows_of(message)
+            else:
+                self.drop(generator, "not_kept")
+                return
+            self.keep_sessions(told, message.header.source, named=named)
         except DecodeError:
             self.drop(generator, "unusable")
 

@@ -125,6 +125,7 @@ def _flow_view(name: str) -> View:
     """
     sends = "(t.`session_type` = 'client') != is_reverse"
     from_client = "is_reverse = 0"
+    forward, reverse = map(_is_told, ("forward", "reverse"))
 
     def column(condition: str, one: str, other: str, kind: str = "text") -> Column:
         return Column(f"if({condition}, t.`{one}`, t.`{other}`)", kind)
@@ -155,7 +156,15 @@ def _flow_view(name: str) -> View:
         }
     else:
         columns |= {"agg-bytes": counter("bytes"), "agg-packets": counter("pkts")}
-    return View(name, SESSION, columns, join="ARRAY JOIN [false, true] AS is_reverse")
+    # Agents that tell flows tell of one way only: of the other there is nothing to show.
+    is_shown = f"if({from_client}, {forward} OR NOT {reverse}, {reverse} OR NOT {forward})"
+    return View(name, SESSION, columns, is_shown, join="ARRAY JOIN [false, true] AS is_reverse")
+
+
+def _is_told(way: str) -> str:
+    """Return SQL that holds for sessions of which this way is told."""
+    counters = f"t.`{way}_sampled_pkts` > 0 OR t.`{way}_sampled_bytes` > 0"
+    return f"(t.`{way}_action` != '' OR {counters})"
 
 
 def _statistics_view(name: str) -> View:
