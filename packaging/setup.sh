@@ -17,12 +17,30 @@ for _ in ${*:-packages python bpf guest console}; do total=$((total + 1)); done
 
 begin() { current=$((current + 1)); started=$(date +%s); printf '%s[%d/%d]%s %s ... ' "$bold" "$current" "$total" "$off" "$1"; }
 finish() { printf '%s %s(%ds)%s\n' "$1" "$dim" "$(($(date +%s) - started))" "$off"; }
+signs_of_life() {
+    # For as long as this script lives: what is going on, behind the cursor of a terminal; elsewhere the seconds.
+    if [ -t 1 ]; then every=1; else every=30; fi
+    while sleep "$every" >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+        seconds=$(($(date +%s) - started))
+        if [ -t 1 ]; then
+            doing=$(tail -n 1 "$log" | tr -cd '[:print:]' | cut -c1-50)
+            printf '\0337%s%ds %s%s\033[K\0338' "$dim" "$seconds" "$doing" "$off"
+        else
+            printf '%ds ... ' "$seconds"
+        fi
+    done
+}
 quietly() {
     # Runs a command with its output in the log; on failure shows the end of it and stops.
-    if ! "$@" >>"$log" 2>&1; then
-        printf 'FAILED\n\n'; tail -n 25 "$log"
-        printf '\nThe step "%s" failed; the whole output is in %s\n' "$*" "$log" >&2; exit 1
-    fi
+    signs_of_life &
+    signs=$!
+    if "$@" >>"$log" 2>&1; then failed=; else failed=yes; fi
+    kill "$signs" 2>/dev/null || :
+    wait "$signs" 2>/dev/null || :
+    if [ -t 1 ]; then printf '\033[K'; fi
+    [ -n "$failed" ] || return 0
+    printf 'FAILED\n\n'; tail -n 25 "$log"
+    printf '\nThe step "%s" failed; the whole output is in %s\n' "$*" "$log" >&2; exit 1
 }
 
 missing_packages() {
