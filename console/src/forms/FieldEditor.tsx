@@ -3,8 +3,9 @@
 import { DeleteOutlined, PlusOutlined } from "@ant-design/icons";
 import { Button } from "antd";
 
+import { isAdministrator } from "../api/session";
 import { useConsole } from "../app/context";
-import { midSentence, type ComplexType, type Field, fieldTitle } from "../model/catalog";
+import { midSentence, type ComplexType, type Field, fieldTitle, isForAdministrators } from "../model/catalog";
 import { type Document, isDocument, isEmpty, isList, type Json, pointer } from "../model/document";
 import { type EditorProps, noteOf, Row } from "./PropertyEditor";
 import { ScalarEditor, ScalarListEditor } from "./ScalarEditor";
@@ -61,6 +62,8 @@ interface MembersProps extends EditorProps {
 }
 
 function Members({ fields, held, path, faults, onChange, disabled = false }: MembersProps) {
+  const { identity } = useConsole();
+  const isMember = !isAdministrator(identity);
   return Object.entries(fields).map(([name, field]) => {
     const place = [...path, name];
     const where = pointer(place);
@@ -72,7 +75,7 @@ function Members({ fields, held, path, faults, onChange, disabled = false }: Mem
           value={held[name]}
           path={place}
           faults={faults}
-          disabled={disabled}
+          disabled={disabled || (isMember && isForAdministrators(field.guard, held))}
           onChange={(next) => onChange({ ...held, [name]: next })}
         />
       </Row>

@@ -3,7 +3,7 @@
 import { Tag, Tooltip } from "antd";
 import type { ReactNode } from "react";
 
-import { type Field, fieldTitle } from "../model/catalog";
+import { type Field, fieldTitle, isForAdministrators } from "../model/catalog";
 import type { Faults } from "../model/check";
 import { type Json, type Path, pointer } from "../model/document";
 import { FieldEditor } from "./FieldEditor";
@@ -36,7 +36,7 @@ interface RowProps {
   readonly wire: string;
   readonly note: string;
   readonly fault: string | undefined;
-  readonly field?: Field;
+  readonly field?: Pick<Field, "presence" | "deprecated" | "guard">;
   readonly children: ReactNode;
 }
 
@@ -45,7 +45,7 @@ export function Row({ place, title, wire, note, fault, field, children }: RowPro
     <div className="form-row" data-field={place}>
       <label htmlFor={place}>
         <Tooltip title={wire}>{title}</Tooltip> {field?.presence === "required" && <Tag color="blue">needed</Tag>}
-        {field?.presence === "admin-only" && <Tag>administrators</Tag>}
+        {(field?.presence === "admin-only" || isForAdministrators(field?.guard)) && <Tag>administrators</Tag>}
         {field?.deprecated !== undefined && <Tag color="orange">deprecated</Tag>}
       </label>
       <div>

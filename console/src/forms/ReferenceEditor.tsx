@@ -26,7 +26,7 @@ export function ReferenceEditor({ name, reference, value, faults, onChange, disa
   const put = (index: number, next: Document) => onChange(items.map((each, at) => (at === index ? next : each)));
   const remove = (index: number) => onChange(items.filter((_, at) => at !== index));
   return (
-    <Row place={place} title={fieldTitle(name)} wire={name} fault={faults.get(place)} note={reference.description ?? ""}>
+    <Row place={place} title={fieldTitle(name)} wire={name} fault={faults.get(place)} note={reference.description ?? ""} field={reference}>
       {items.map((item, index) => (
         // oxlint-disable-next-line react/no-array-index-key -- a reference has no name of its own until it is chosen
         <div key={index} className="form-item" role="group" aria-label={`${fieldTitle(name)} ${index + 1}`}>

@@ -2,6 +2,15 @@
 
 export type Base = "string" | "integer" | "boolean" | "compound";
 
+/** Who else than the object's owner has to agree to a value (ADR 0505). */
+export interface Guard {
+  readonly by: "administrators" | "network";
+  /** Of a map: the keys it is about. */
+  readonly keys?: readonly string[];
+  /** Where this sibling is given, the value is anybody's. */
+  readonly beside?: string;
+}
+
 export interface Field {
   readonly type: string;
   readonly base: Base;
@@ -19,6 +28,7 @@ export interface Field {
   readonly hint?: string;
   readonly deprecated?: string;
   readonly secret?: boolean;
+  readonly guard?: Guard;
   readonly description?: string;
   /** A list or map property: `wrapper` is the one field that holds its elements. */
   readonly kind?: "list" | "map";
@@ -29,12 +39,14 @@ export interface Field {
 export interface Reference {
   readonly target: string;
   readonly attr?: string;
-  readonly presence?: Field["presence"];
+  readonly presence?: NonNullable<Field["presence"]>;
   readonly operations?: string;
+  readonly guard?: Guard;
   readonly description?: string;
 }
 
 export interface ObjectType {
+  readonly guard?: Guard;
   readonly family: string;
   readonly description?: string;
   readonly origin?: "compiled";
@@ -99,6 +111,13 @@ export function midSentence(title: string): string {
 
 export function canWrite(operations: string | undefined, isNew: boolean): boolean {
   return (operations ?? "CRUD").includes(isNew ? "C" : "U");
+}
+
+/** Whether only administrators write the value; `held` is what stands beside it. */
+export function isForAdministrators(guard: Guard | undefined, held: Readonly<Record<string, unknown>> = {}): boolean {
+  if (guard?.by !== "administrators" || guard.keys !== undefined) return false;
+  const beside = guard.beside === undefined ? undefined : held[guard.beside];
+  return beside === undefined || beside === null || beside === "";
 }
 
 /** Types by family, in the model's order; what the compiler writes comes in the families too. */

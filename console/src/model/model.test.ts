@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import text from "../generated/model.json";
-import { type Catalog, fieldTitle, midSentence, typeTitle, typesByFamily } from "./catalog";
+import { type Catalog, fieldTitle, isForAdministrators, midSentence, typeTitle, typesByFamily } from "./catalog";
 import { checkObject, nameFault } from "./check";
 import { mergePatch, pruned } from "./document";
 
@@ -77,4 +77,20 @@ test("every type that a field names is in the model", () => {
     .map((field) => field.type);
 
   expect(named.filter((name) => catalog.types[name] === undefined)).toEqual([]);
+});
+
+test("what reaches beyond a project is for administrators, as the model says", () => {
+  const network = catalog.objects["virtual-network"];
+  const mirror = catalog.types["MirrorActionType"];
+
+  expect(isForAdministrators(network?.properties["fabric_snat"]?.guard)).toBe(true);
+  expect(isForAdministrators(network?.references?.["virtual_network_refs"]?.guard)).toBe(true);
+  expect(isForAdministrators(network?.properties["mtu"]?.guard)).toBe(false);
+  // Of the bindings only some keys are; of pairs, who may write the network is asked.
+  const port = catalog.objects["virtual-machine-interface"];
+  expect(isForAdministrators(port?.properties["virtual_machine_interface_bindings"]?.guard)).toBe(false);
+  expect(isForAdministrators(port?.properties["virtual_machine_interface_allowed_address_pairs"]?.guard)).toBe(false);
+  // An address in a routing instance of his own is anybody's.
+  expect(isForAdministrators(mirror?.fields["analyzer_ip_address"]?.guard, {})).toBe(true);
+  expect(isForAdministrators(mirror?.fields["analyzer_ip_address"]?.guard, { routing_instance: "d:p:n:n" })).toBe(false);
 });

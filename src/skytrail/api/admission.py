@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from skytrail.api import documents, identity, rights, secret_fields, texts
+from skytrail.api import documents, guards, identity, rights, secret_fields, texts
 from skytrail.api.change import NO_RULE, Change, Rule
 from skytrail.api.documents import Document
 from skytrail.api.graph import NO_SIDE, FqName, Record, Side, find, make_record
@@ -62,11 +62,11 @@ def create(change: Change, resource: ObjectType, request: Document) -> Record:
     body.update({name: items for name, items in references.items() if items})
     secret_fields.restore(change.schema, resource.name, body, {})
     check_carried(resource.name, body)
+    guards.check(change, resource, body, {})
     rule.create(change, body)
     check_objects(change, resource, body)
     record = _bounded(make_record(resource.name, body))
     rights.check_names(change, record, {})
-    rights.check_guarded(change, record, {})
     change.view.put(record)
     with rights.on_own_behalf(change):
         for companion in rule.companions(change, record):
@@ -230,10 +230,10 @@ def replace_body(
     body["id_perms"] = identity.touched(record.body, change.now, given)
     secret_fields.restore(change.schema, record.type_name, body, record.body)
     check_carried(record.type_name, body)
+    guards.check(change, change.schema.resources[record.type_name], body, record.body)
     rule.update(change, record, body)
     renewed = _bounded(next_version(record, body, record.side if side is None else side))
     rights.check_names(change, renewed, record.body)
-    rights.check_guarded(change, renewed, record.body)
     change.view.put(renewed)
     rule.after_update(change, record, renewed)
     return renewed

@@ -17,16 +17,13 @@ from skytrail.api.documents import Document
 from skytrail.api.graph import FqName, Record, find
 from skytrail.api.refusal import Refused, bad_request, not_found
 from skytrail.api.unseen_names import names_in_text
-from skytrail.model.annotation_names import OF_ADMINISTRATORS, STICKY_MAC
 from skytrail.model.catalog_types import ObjectType
 from skytrail.model.derived_uuid import derived_uuid
 
 _COMPILED = "compiled"
-_OF_THE_INSTALLATION = frozenset({"bgp-router"})
-"""Below a tenant's network by the model only: control nodes peer with it, hosts take its tunnels (ADR 0469)."""
 _PROJECT = "project"
-_PORT = "virtual-machine-interface"
-_USED_BY_NAME = frozenset({"service-instance", "routing-instance", "qos-config"})
+_DNS = "virtual-DNS"
+_USED_BY_NAME = frozenset({"service-instance", "routing-instance", "qos-config", _DNS})
 _ROOT_OF_TENANTS = frozenset({"virtual-machine", "instance-ip"})
 """What tenants make without a parent: clients of theirs know no other place for these."""
 
@@ -120,58 +117,12 @@ def check_names(change: Change, record: Record, old: Document) -> None:
         if kind not in _USED_BY_NAME or (kind, name) in before:
             continue
         parts = tuple(name.split(":"))
-        if parts[:2] != home and not _may_use(change, kind, parts):
+        is_at_home = parts[:2] == home and kind != _DNS
+        if not is_at_home and not _may_use(change, kind, parts):
             raise Refused(
                 403,
                 f"Permission Denied: {kind} {name} does not exist or may not be used by you; "
                 "its owner can share it (perms2, access 1 and 4)",
-            )
-
-
-def check_guarded(change: Change, record: Record, old: Document) -> None:
-    """Refuse a new version in which somebody else sets, changes or drops what administrators say.
-
-    A sticky MAC wins against everybody's in its network: whoever may not write that does not say so.
-    """
-    if not is_restricted(change):
-        return
-    kind = record.type_name
-    if kind == _PROJECT and record.body.get("quota") != old.get("quota"):
-        raise Refused(403, "Permission Denied: quota of a project is written by administrators")
-    for key in sorted(OF_ADMINISTRATORS.get(kind, ())):
-        before = _annotated(old, key)
-        if _annotated(record.body, key) != before:
-            said = (
-                f"leave it as it is: {', '.join(map(repr, before))}" if before else "leave it out"
-            )
-            raise Refused(
-                403,
-                f"Permission Denied: annotation {key} of a {kind} is written by administrators; {said}",
-            )
-    if kind == _PORT and "true" in _annotated(record.body, STICKY_MAC):
-        _check_sticky(change, record, old)
-
-
-def _annotated(body: Document, key: str) -> list[str]:
-    """Return the values that are noted so, in their order: readers take the first."""
-    pairs = documents.sections(documents.section(body, "annotations"), "key_value_pair")
-    return [documents.text(pair, "value") or "" for pair in pairs if pair.get("key") == key]
-
-
-def _check_sticky(change: Change, record: Record, old: Document) -> None:
-    def networks(body: Document) -> list[str]:
-        refs = documents.sections(body, "virtual_network_refs")
-        return sorted(documents.text(each, "uuid") or "" for each in refs)
-
-    if "true" in _annotated(old, STICKY_MAC) and networks(old) == networks(record.body):
-        return
-    for uuid in networks(record.body):
-        network = change.view.get(uuid)
-        if network is None or not authorize.access_to(change.caller, network) & WRITE:
-            raise Refused(
-                403,
-                f"Permission Denied: annotation {STICKY_MAC} is for ports in networks that you may"
-                " write; leave it out",
             )
 
 
@@ -182,7 +133,7 @@ def _may_use(change: Change, kind: str, name: FqName) -> bool:
     found = find(change.view, kind, name)
     if found is None:
         return False
-    if found.parent_type != _PROJECT:
+    if found.parent_type != _PROJECT and kind != _DNS:
         return True
     is_known = authorize.knows(change.view, change.caller, found)
     return is_known and bool(authorize.access_to(change.caller, found) & LINK)
@@ -267,7 +218,7 @@ def shown_name(change: Change, record: Record) -> bool:
 
 
 def _is_kept(resource: ObjectType) -> bool:
-    return resource.origin == _COMPILED or resource.name in _OF_THE_INSTALLATION
+    return resource.origin == _COMPILED or resource.guard is not None
 
 
 def _check_origin(resource: ObjectType) -> None:

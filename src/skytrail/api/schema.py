@@ -6,9 +6,11 @@ class name where the model says ``virtual-DNS``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from skytrail.model.catalog_types import Catalog, ComplexType, ObjectType
+from skytrail.model.guarded import Guards
 from skytrail.model.secret_values import Masks, names_with_secrets
 
 
@@ -27,6 +29,7 @@ class Schema:
     masks: Masks = field(init=False)
     secret_names: dict[str, frozenset[str]] = field(init=False)
     """Type name to its properties and references that hold secrets, at whatever depth."""
+    guards: Guards = field(init=False)
 
     def __post_init__(self) -> None:
         masks = Masks(self.catalog)
@@ -36,6 +39,7 @@ class Schema:
             for entry in self.catalog.objects.values()
         }
         object.__setattr__(self, "secret_names", secret_names)
+        object.__setattr__(self, "guards", Guards(self.catalog))
         paths: dict[str, tuple[ObjectType, bool]] = {}
         for resource in self.catalog.objects.values():
             paths[resource.name.lower()] = (resource, False)
@@ -68,6 +72,13 @@ class Schema:
             return exact
         found = self.by_path.get(type_name.replace("_", "-").lower())
         return None if found is None or found[1] else found[0]
+
+    def guarded_referrers(self, target_type: str) -> Iterator[str]:
+        """Yield the types whose references to this one are guarded."""
+        for resource in self.resources.values():
+            guards = (r.guard for r in resource.references.values() if r.target == target_type)
+            if any(guard is not None for guard in guards):
+                yield resource.name
 
     def is_derived_child(self, parent_type: str, child_type: str) -> bool:
         """Whether such children exist only on behalf of the parent and never block its deletion."""

@@ -30,6 +30,7 @@ _NAMING = {
     "routing_instance": "routing-instance",
     "assign_routing_instance": "routing-instance",
     "qos_action": "qos-config",
+    "virtual_dns_server_name": "virtual-DNS",
 }
 """Members, at any depth, whose text is the name of an object of the type."""
 

@@ -24,6 +24,20 @@ class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     widget: str = ""
 
 
+class Guard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A value that reaches beyond the project of its object, so that its owner alone does not say it.
+
+    `by` administrators: they alone set, change and drop it. `by` network: whoever may not write the
+    networks of the ports it is about adds nothing.
+    """
+
+    by: Literal["administrators", "network"]
+    keys: tuple[str, ...] = ()
+    """Of a map: the keys it is about; none: all of it."""
+    beside: str = ""
+    """A sibling field; where that is given, this one is anybody's."""
+
+
 class SimpleType(msgspec.Struct, frozen=True, kw_only=True):
     """A named scalar: `minimum` and `maximum` are inclusive; `pattern` is advisory, not enforced."""
 
@@ -60,6 +74,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     secret: bool = False
     """Shown to administrators and components of the system only; masked for everybody else."""
     form: Form | None = None
+    guard: Guard | None = None
     description: str = ""
 
     @property
@@ -101,6 +116,7 @@ class ReferenceField(msgspec.Struct, frozen=True, kw_only=True):
     weak: bool = False
     presence: Presence = "optional"
     operations: str = "CRUD"
+    guard: Guard | None = None
     description: str = ""
 
 
@@ -146,6 +162,8 @@ class ObjectType(msgspec.Struct, frozen=True, kw_only=True):
     family: str = ""
     short_names: tuple[str, ...] = ()
     origin: Origin = "user"
+    guard: Guard | None = None
+    """By administrators: the compiler and they alone write such objects, wherever these lie."""
     parents: dict[str, ParentLink] = {}
     children: dict[str, ChildField] = {}
     references: dict[str, ReferenceField] = {}

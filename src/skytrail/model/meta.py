@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 import msgspec
 import yaml
 
-from skytrail.model.catalog_types import Form, Kind, Origin, Presence, Scalar
+from skytrail.model.catalog_types import Form, Guard, Kind, Origin, Presence, Scalar
 
 SCHEMA_DIRECTORY = Path(__file__).parent / "schema"
 # A shorter text cannot say what the thing does.
@@ -55,6 +55,7 @@ class FieldEntry(Entry, frozen=True, kw_only=True):
     secret: bool = False
     """Shown to administrators and components of the system only."""
     form: Form | None = None
+    guard: Guard | None = None
 
 
 class PropertyEntry(Entry, frozen=True, kw_only=True):
@@ -67,6 +68,7 @@ class PropertyEntry(Entry, frozen=True, kw_only=True):
     operations: str = "CRUD"
     default: Scalar | None = None
     form: Form | None = None
+    guard: Guard | None = None
 
 
 class ReferenceEntry(Entry, frozen=True, kw_only=True):
@@ -77,6 +79,7 @@ class ReferenceEntry(Entry, frozen=True, kw_only=True):
     link: str = ""
     presence: Presence = "optional"
     operations: str = "CRUD"
+    guard: Guard | None = None
 
 
 class ParentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,6 +110,7 @@ class ObjectEntry(msgspec.Struct, frozen=True, kw_only=True):
     properties: dict[str, PropertyEntry]
     short: tuple[str, ...] = ()
     origin: Origin = "user"
+    guard: Guard | None = None
     description: str = ""
     source: str = ""
 
@@ -138,6 +142,7 @@ class _CarriedByAll(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class _ObjectShape(Entry, frozen=True, kw_only=True):
     short: list[str] = []
     origin: Origin = "user"
+    guard: Guard | None = None
     parents: dict[str, object] = {}
     references: dict[str, object] = {}
     properties: dict[str, object] = {}
@@ -200,6 +205,7 @@ def _object(raw: object, family: str, where: str) -> ObjectEntry:
         family=family,
         short=tuple(shape.short),
         origin=shape.origin,
+        guard=shape.guard,
         description=shape.description,
         source=shape.source,
         parents=_entries(shape.parents, ParentEntry, f"{where}.parents"),

@@ -5,10 +5,11 @@ import { Alert, App, Modal, Select } from "antd";
 import { useState } from "react";
 
 import { transact } from "../../api/client";
+import { isAdministrator } from "../../api/session";
 import { useConsole } from "../../app/context";
 import { PropertyEditor } from "../../forms/PropertyEditor";
 import { ReferenceEditor } from "../../forms/ReferenceEditor";
-import { canWrite, fieldTitle, objectType } from "../../model/catalog";
+import { canWrite, fieldTitle, isForAdministrators, objectType } from "../../model/catalog";
 import { checkObject } from "../../model/check";
 import { isEmpty, type Json, pruned } from "../../model/document";
 
@@ -19,7 +20,7 @@ interface Props {
 }
 
 export function BulkEdit({ type, uuids, onClose }: Props) {
-  const { catalog } = useConsole();
+  const { catalog, identity } = useConsole();
   const queries = useQueryClient();
   const { message } = App.useApp();
   const [name, setName] = useState("");
@@ -30,9 +31,11 @@ export function BulkEdit({ type, uuids, onClose }: Props) {
   const reference = entry.references?.[name];
   const faults = checkObject(catalog, type, { [name]: value });
   const names = [
-    ...Object.entries(entry.properties).filter(([, each]) => canWrite(each.operations, false)).map(([each]) => each),
-    ...Object.keys(entry.references ?? {}),
-  ].filter((each) => each !== "id_perms");
+    ...Object.entries(entry.properties).filter(([, each]) => canWrite(each.operations, false)),
+    ...Object.entries(entry.references ?? {}),
+  ]
+    .filter(([each, member]) => each !== "id_perms" && (isAdministrator(identity) || !isForAdministrators(member.guard)))
+    .map(([each]) => each);
   const go = async () => {
     const given = value === undefined || isEmpty(value) ? null : pruned(value);
     try {

@@ -3,10 +3,12 @@
 import { Collapse, Input } from "antd";
 import { useState } from "react";
 
+import { isAdministrator } from "../../api/session";
+import { useConsole } from "../../app/context";
 import { HandMade, isHandMade, isOfType } from "../../forms/HandMade";
 import { PropertyEditor } from "../../forms/PropertyEditor";
 import { ReferenceEditor } from "../../forms/ReferenceEditor";
-import { canWrite, COMMON, type Field, fieldTitle, type ObjectType, type Reference } from "../../model/catalog";
+import { canWrite, COMMON, type Field, fieldTitle, isForAdministrators, type ObjectType, type Reference } from "../../model/catalog";
 import type { Faults } from "../../model/check";
 import type { Document, Json } from "../../model/document";
 import { CHOSEN } from "./columns";
@@ -37,6 +39,8 @@ function isReference(member: Member): member is Reference {
 
 export function ObjectForm({ type, entry, document, faults, isNew, onChange }: Props) {
   const [text, setText] = useState("");
+  const { identity } = useConsole();
+  const isMember = !isAdministrator(identity);
   const wanted = text.trim().toLowerCase();
   const fits = ([name]: readonly [string, Member]) =>
     wanted === "" || name.includes(wanted) || fieldTitle(name).toLowerCase().includes(wanted);
@@ -47,7 +51,7 @@ export function ObjectForm({ type, entry, document, faults, isNew, onChange }: P
     .filter(fits)
     .toSorted(([one, first], [other, second]) => weight(type, one, first) - weight(type, other, second));
   const editor = ([name, member]: [string, Member]) => {
-    const own = { name, type, value: document[name], faults, disabled: !canWrite(member.operations, isNew) };
+    const own = { name, type, value: document[name], faults, disabled: !canWrite(member.operations, isNew) || (isMember && isForAdministrators(member.guard)) };
     const change = (value: Json | undefined) => onChange(name, value);
     const whole = isReference(member) ? (
       <ReferenceEditor key={name} {...own} reference={member} onChange={change} />

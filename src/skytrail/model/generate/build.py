@@ -97,6 +97,7 @@ def _field(name: str, entry: FieldEntry, simple_types: Mapping[str, SimpleType])
         deprecated=entry.deprecated,
         secret=entry.secret,
         form=entry.form,
+        guard=entry.guard,
         description=entry.description,
     )
 
@@ -128,6 +129,7 @@ def _property(
         since=entry.since,
         deprecated=entry.deprecated,
         form=entry.form,
+        guard=entry.guard,
         description=entry.description,
     )
 
@@ -155,6 +157,7 @@ def _object(
         family=entry.family,
         short_names=entry.short,
         origin=entry.origin,
+        guard=entry.guard,
         parents={
             parent: ParentLink(
                 type=parent,
@@ -189,6 +192,7 @@ def _references(source: str, entry: ObjectEntry) -> dict[str, ReferenceField]:
             weak=reference.weak,
             presence=reference.presence,
             operations=reference.operations,
+            guard=reference.guard,
             description=reference.description,
         )
         for target, reference in entry.references.items()

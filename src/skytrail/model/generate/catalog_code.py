@@ -16,6 +16,7 @@ _STRUCTS = (
     "Family",
     "Field",
     "Form",
+    "Guard",
     "ObjectType",
     "ParentLink",
     "Property",

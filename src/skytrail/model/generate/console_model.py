@@ -11,6 +11,7 @@ from skytrail.model.catalog_types import (
     Catalog,
     ComplexType,
     Field,
+    Guard,
     ObjectType,
     Property,
     ReferenceField,
@@ -50,6 +51,7 @@ def _object(entry: ObjectType) -> object:
             "family": entry.family,
             "description": entry.description,
             "origin": entry.origin if entry.origin != "user" else None,
+            "guard": _guard(entry.guard),
             "short": list(entry.short_names),
             "parents": list(entry.parents),
             "children": {each.name: each.type for each in entry.children.values()},
@@ -67,6 +69,7 @@ def _reference(entry: ReferenceField) -> object:
             "attr": entry.attr_type,
             "presence": entry.presence if entry.presence != "optional" else None,
             "operations": entry.operations if entry.operations != "CRUD" else None,
+            "guard": _guard(entry.guard),
             "description": entry.description,
         }
     )
@@ -93,6 +96,7 @@ def _field(entry: Field) -> object:
         "hint": entry.pattern if entry.type not in _ENFORCED_PATTERNS else None,
         "deprecated": entry.deprecated,
         "secret": entry.secret,
+        "guard": _guard(entry.guard),
         "description": entry.description,
     }
     if isinstance(entry, Property) and entry.kind != "simple":
@@ -104,6 +108,12 @@ def _field(entry: Field) -> object:
     if entry.form is not None:
         found["form"] = entry.form
     return _given(found, keep=("default", "minimum", "maximum"))
+
+
+def _guard(guard: Guard | None) -> object:
+    if guard is None:
+        return None
+    return _given({"by": guard.by, "keys": list(guard.keys), "beside": guard.beside})
 
 
 def _given(entry: dict[str, object], keep: tuple[str, ...] = ()) -> dict[str, object]:

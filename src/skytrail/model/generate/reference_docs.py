@@ -8,6 +8,7 @@ from skytrail.model.catalog_types import (
     Catalog,
     ComplexType,
     Field,
+    Guard,
     ObjectType,
     Property,
     SimpleType,
@@ -106,6 +107,8 @@ def _object(catalog: Catalog, entry: ObjectType, common_names: set[str]) -> list
         lines.append(f"- Short names: {_code(*entry.short_names)}")
     if entry.origin == "compiled":
         lines.append("- Compiled by the system from other objects; edit those instead.")
+    if entry.guard is not None:
+        lines.append("- Written by administrators, wherever it lies.")
     parents = ", ".join(_object_link(catalog, parent) for parent in entry.parents)
     lines.append(f"- Parents: {parents or 'none'}")
     if entry.children:
@@ -133,7 +136,11 @@ def _references(catalog: Catalog, entry: ObjectType) -> list[str]:
     for reference in entry.references.values():
         if reference.name == "tag_refs":
             continue
-        marks = [_PRESENCE[reference.presence], "does not block deletion" if reference.weak else ""]
+        marks = [
+            _PRESENCE[reference.presence],
+            "does not block deletion" if reference.weak else "",
+            _guarded(reference.guard),
+        ]
         rows.append(
             (
                 _code(reference.name),
@@ -197,10 +204,21 @@ def _marks(field: Field) -> Iterable[str]:
     yield _PRESENCE[field.presence]
     if field.secret:
         yield "secret: masked for everybody but administrators"
+    yield _guarded(field.guard)
     if field.since:
         yield f"since {field.since}"
     if field.deprecated:
         yield f"deprecated: {field.deprecated}"
+
+
+def _guarded(guard: Guard | None) -> str:
+    if guard is None:
+        return ""
+    if guard.by == "network":
+        return "for who may write the ports' networks"
+    keys = f" {_code(*guard.keys)}" if guard.keys else ""
+    where = f" where `{guard.beside}` is not given" if guard.beside else ""
+    return f"written by administrators{where}{':' if keys else ''}{keys}"
 
 
 def _remarked(description: str, marks: Iterable[str]) -> str:

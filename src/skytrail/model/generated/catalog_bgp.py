@@ -8,6 +8,7 @@ from skytrail.model.catalog_types import (
     ComplexType,
     Family,
     Field,
+    Guard,
     ObjectType,
     ParentLink,
     Property,
@@ -33,6 +34,7 @@ OBJECTS: dict[str, ObjectType] = {
         collection="bgp-routers",
         family="bgp",
         short_names=("bgpr",),
+        guard=Guard(by="administrators"),
         parents={
             "routing-instance": ParentLink(
                 type="routing-instance",
@@ -129,6 +131,7 @@ OBJECTS: dict[str, ObjectType] = {
                 target="virtual-machine-interface",
                 link="bgpaas-virtual-machine-interface",
                 presence="required",
+                guard=Guard(by="network"),
                 description="Interfaces of the workloads that speak BGP.",
             ),
             "service_health_check_refs": ReferenceField(
@@ -248,6 +251,7 @@ OBJECTS: dict[str, ObjectType] = {
                 type="RouteTargetList",
                 base="compound",
                 operations="CRU",
+                guard=Guard(by="administrators"),
                 description="Route targets imported and exported by members.",
                 kind="list",
                 wrapper_field="route_target",
@@ -258,6 +262,7 @@ OBJECTS: dict[str, ObjectType] = {
                 type="RouteTargetList",
                 base="compound",
                 operations="CRU",
+                guard=Guard(by="administrators"),
                 description="Route targets members import only.",
                 kind="list",
                 wrapper_field="route_target",
@@ -268,6 +273,7 @@ OBJECTS: dict[str, ObjectType] = {
                 type="RouteTargetList",
                 base="compound",
                 operations="CRU",
+                guard=Guard(by="administrators"),
                 description="Route targets members export only.",
                 kind="list",
                 wrapper_field="route_target",

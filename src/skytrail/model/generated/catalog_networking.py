@@ -9,6 +9,7 @@ from skytrail.model.catalog_types import (
     ComplexType,
     Family,
     Field,
+    Guard,
     ObjectType,
     ParentLink,
     Property,
@@ -63,6 +64,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="intent_map_refs",
                 target="intent-map",
                 link="virtual-network-intent-map",
+                guard=Guard(by="administrators"),
                 description=(
                     "Fabric intents that apply to the network, such as assisted replication."
                 ),
@@ -106,6 +108,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="virtual_network_refs",
                 target="virtual-network",
                 link="virtual-network-provider-network",
+                guard=Guard(by="administrators"),
                 description=(
                     "Provider network this network's traffic leaves through (underlay or shared "
                     "VLAN network)."
@@ -195,6 +198,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="route_target_list",
                 type="RouteTargetList",
                 base="compound",
+                guard=Guard(by="administrators"),
                 description="Extra route targets, imported and exported.",
                 kind="list",
                 wrapper_field="route_target",
@@ -204,6 +208,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="import_route_target_list",
                 type="RouteTargetList",
                 base="compound",
+                guard=Guard(by="administrators"),
                 description="Extra route targets whose routes are imported only.",
                 kind="list",
                 wrapper_field="route_target",
@@ -213,6 +218,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="export_route_target_list",
                 type="RouteTargetList",
                 base="compound",
+                guard=Guard(by="administrators"),
                 description="Extra route targets put on the network's routes only.",
                 kind="list",
                 wrapper_field="route_target",
@@ -238,6 +244,7 @@ OBJECTS: dict[str, ObjectType] = {
                     "internal",
                     "routed",
                 ),
+                guard=Guard(by="administrators"),
                 description=(
                     "What the network is for: tenant traffic, infrastructure, internal use of the "
                     "system, or routed by fabric devices."
@@ -253,6 +260,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="virtual_network_routed_properties",
                 type="VirtualNetworkRoutedPropertiesType",
                 base="compound",
+                guard=Guard(by="administrators"),
                 description=(
                     "Per-device addresses and routing protocol settings of a network with category "
                     "routed."
@@ -263,6 +271,7 @@ OBJECTS: dict[str, ObjectType] = {
                 type="ProviderDetails",
                 base="compound",
                 operations="CRD",
+                guard=Guard(by="administrators"),
                 description="Physical network and VLAN number that the network is mapped to.",
             ),
             "is_provider_network": Property(
@@ -271,6 +280,7 @@ OBJECTS: dict[str, ObjectType] = {
                 base="boolean",
                 operations="R",
                 default=False,
+                guard=Guard(by="administrators"),
                 description="Marks a network that stands for the underlay or a provider's VLAN.",
             ),
             "virtual_network_network_id": Property(
@@ -301,6 +311,7 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                guard=Guard(by="administrators"),
                 description=(
                     "Lets workloads reach the underlay through their vRouter's address by port "
                     "translation."
@@ -310,6 +321,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="router_external",
                 type="boolean",
                 base="boolean",
+                guard=Guard(by="administrators"),
                 description=(
                     "Marks a network with floating address pools and gateways to the outside."
                 ),
@@ -498,6 +510,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="virtual_machine_interface_refs",
                 target="virtual-machine-interface",
                 link="logical-router-interface",
+                guard=Guard(by="network"),
                 description="Router ports, one in each network that is joined.",
             ),
             "route_target_refs": ReferenceField(
@@ -539,12 +552,14 @@ OBJECTS: dict[str, ObjectType] = {
                 name="physical_router_refs",
                 target="physical-router",
                 link="logical-router-physical-router",
+                guard=Guard(by="administrators"),
                 description="Fabric devices onto which the router is extended.",
             ),
             "fabric_refs": ReferenceField(
                 name="fabric_refs",
                 target="fabric",
                 link="logical-router-fabric",
+                guard=Guard(by="administrators"),
                 description="Fabric in which the router's physical devices are.",
             ),
             **EVERY_REFERENCE,
@@ -564,6 +579,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="configured_route_target_list",
                 type="RouteTargetList",
                 base="compound",
+                guard=Guard(by="administrators"),
                 description=(
                     "Route targets of the user's choice, imported and exported by all attached "
                     "networks."
@@ -573,6 +589,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="vxlan_network_identifier",
                 type="string",
                 base="string",
+                guard=Guard(by="administrators"),
                 description=(
                     "VXLAN identifier of the internal routed network; allocated when not given."
                 ),
@@ -581,6 +598,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="logical_router_dhcp_relay_server",
                 type="IpAddressesType",
                 base="compound",
+                guard=Guard(by="administrators"),
                 description="DHCP servers to which physical devices relay requests.",
             ),
             "logical_router_gateway_external": Property(
@@ -588,6 +606,7 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 presence="required",
+                guard=Guard(by="administrators"),
                 description=(
                     "Whether the router's default route points to the fabric's external gateway."
                 ),
@@ -1330,6 +1349,7 @@ TYPES: dict[str, ComplexType] = {
                 name="vlan_tag",
                 type="integer",
                 base="integer",
+                guard=Guard(by="administrators"),
                 description="VLAN the subnet uses on physical ports.",
             ),
             "dhcp_relay_server": Field(
@@ -1337,6 +1357,7 @@ TYPES: dict[str, ComplexType] = {
                 type="IpAddressType",
                 base="string",
                 is_list=True,
+                guard=Guard(by="administrators"),
                 description="DHCP servers that requests are relayed to.",
             ),
         },
@@ -1994,6 +2015,7 @@ TYPES: dict[str, ComplexType] = {
                 presence="required",
                 minimum=1,
                 maximum=16777215,
+                guard=Guard(by="administrators"),
                 description="VXLAN network identifier, when it is set by hand.",
             ),
             "forwarding_mode": Field(

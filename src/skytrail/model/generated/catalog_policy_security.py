@@ -9,6 +9,7 @@ from skytrail.model.catalog_types import (
     ComplexType,
     Family,
     Field,
+    Guard,
     ObjectType,
     ParentLink,
     Property,
@@ -167,6 +168,7 @@ OBJECTS: dict[str, ObjectType] = {
                 default=0,
                 minimum=0,
                 maximum=7999999,
+                guard=Guard(by="administrators"),
                 description=(
                     "Number chosen by the user instead of an allocated one; 0 leaves the choice to "
                     "the server."

@@ -8,6 +8,7 @@ from skytrail.model.catalog_types import (
     ComplexType,
     Family,
     Field,
+    Guard,
     ObjectType,
     ParentLink,
     Property,
@@ -234,6 +235,7 @@ TYPES: dict[str, ComplexType] = {
                 name="extcommunity",
                 type="ActionExtCommunityType",
                 base="compound",
+                guard=Guard(by="administrators"),
                 description="Change to the extended communities.",
             ),
             "local_pref": Field(

@@ -8,6 +8,7 @@ from skytrail.model.catalog_types import (
     ComplexType,
     Family,
     Field,
+    Guard,
     ObjectType,
     ParentLink,
     Property,
@@ -74,6 +75,7 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                guard=Guard(by="administrators"),
                 description="Whether devices without a profile use this one.",
             ),
             **EVERY_PROPERTY,
@@ -102,6 +104,7 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                guard=Guard(by="administrators"),
                 description="Whether the profile was made by the system as a default.",
             ),
             "sflow_parameters": Property(
@@ -137,6 +140,7 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                guard=Guard(by="administrators"),
                 description="Whether the profile was made by the system as a default.",
             ),
             "grpc_parameters": Property(
@@ -172,6 +176,7 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                guard=Guard(by="administrators"),
                 description="Whether the profile was made by the system as a default.",
             ),
             "netconf_parameters": Property(
@@ -207,6 +212,7 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                guard=Guard(by="administrators"),
                 description="Whether the profile was made by the system as a default.",
             ),
             "snmp_parameters": Property(

@@ -9,6 +9,7 @@ from skytrail.model.catalog_types import (
     ComplexType,
     Family,
     Field,
+    Guard,
     ObjectType,
     ParentLink,
     Property,
@@ -207,6 +208,7 @@ OBJECTS: dict[str, ObjectType] = {
                 target="namespace",
                 link="project-namespace",
                 attr_type="SubnetType",
+                guard=Guard(by="administrators"),
                 description=(
                     "Address namespaces the project may draw from, with the prefix it was granted."
                 ),
@@ -259,6 +261,7 @@ OBJECTS: dict[str, ObjectType] = {
                 type="QuotaType",
                 base="compound",
                 presence="required",
+                guard=Guard(by="administrators"),
                 description=(
                     "Maximum number of objects the project may hold, per type; -1 means no limit."
                 ),
@@ -316,6 +319,7 @@ OBJECTS: dict[str, ObjectType] = {
         collection="api-access-lists",
         family="tenancy",
         short_names=("rbac",),
+        guard=Guard(by="administrators"),
         parents={
             "domain": ParentLink(type="domain", link="domain-api-access-list"),
             "global-system-config": ParentLink(

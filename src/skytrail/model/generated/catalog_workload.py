@@ -9,6 +9,7 @@ from skytrail.model.catalog_types import (
     ComplexType,
     Family,
     Field,
+    Guard,
     ObjectType,
     ParentLink,
     Property,
@@ -210,6 +211,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="interface_route_table_refs",
                 target="interface-route-table",
                 link="virtual-machine-interface-route-table",
+                guard=Guard(by="network"),
                 description="Static routes that point to this interface.",
             ),
             "physical_interface_refs": ReferenceField(
@@ -217,6 +219,7 @@ OBJECTS: dict[str, ObjectType] = {
                 target="physical-interface",
                 link="virtual-machine-interface-physical-interface",
                 presence="system-only",
+                guard=Guard(by="administrators"),
                 description="Physical port of a server, for SR-IOV or bare metal.",
             ),
             "bridge_domain_refs": ReferenceField(
@@ -297,6 +300,7 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 default=True,
+                guard=Guard(by="network"),
                 description=(
                     "Drops packets with foreign source addresses and applies security groups; off "
                     "means neither."
@@ -327,6 +331,7 @@ OBJECTS: dict[str, ObjectType] = {
                 name="virtual_machine_interface_allowed_address_pairs",
                 type="AllowedAddressPairs",
                 base="compound",
+                guard=Guard(by="network"),
                 description=(
                     "Further addresses the workload may use, such as a virtual router address."
                 ),
@@ -352,6 +357,7 @@ OBJECTS: dict[str, ObjectType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                guard=Guard(by="administrators"),
                 description="Bypasses policy and flow processing for the interface's traffic.",
             ),
             "virtual_machine_interface_properties": Property(
@@ -366,6 +372,15 @@ OBJECTS: dict[str, ObjectType] = {
                 name="virtual_machine_interface_bindings",
                 type="KeyValuePairs",
                 base="compound",
+                guard=Guard(
+                    by="administrators",
+                    keys=(
+                        "host_id",
+                        "profile",
+                        "vif_type",
+                        "vif_details",
+                    ),
+                ),
                 description=(
                     "How an orchestrator binds the interface to a host: host name, kind of device, "
                     "details."
@@ -729,6 +744,7 @@ TYPES: dict[str, ComplexType] = {
                     "((0|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))\\.){3}(0"
                     "|(1[0-9]{0,2})|(2(([0-4][0-9]?)|(5[0-5]?)|([6-9]?)))|([3-9][0-9]?))"
                 ),
+                guard=Guard(by="administrators", beside="routing_instance"),
                 description="Address the copies are sent to.",
             ),
             "analyzer_mac_address": Field(
@@ -771,6 +787,7 @@ TYPES: dict[str, ComplexType] = {
                 name="static_nh_header",
                 type="StaticMirrorNhType",
                 base="compound",
+                guard=Guard(by="administrators"),
                 description="VXLAN destination for the static mode.",
             ),
             "nic_assisted_mirroring": Field(
@@ -778,6 +795,7 @@ TYPES: dict[str, ComplexType] = {
                 type="boolean",
                 base="boolean",
                 default=False,
+                guard=Guard(by="administrators"),
                 description="Let the network card make the copies.",
             ),
             "nic_assisted_mirroring_vlan": Field(
@@ -786,6 +804,7 @@ TYPES: dict[str, ComplexType] = {
                 base="integer",
                 minimum=0,
                 maximum=4094,
+                guard=Guard(by="administrators"),
                 description="VLAN the network card puts the copies into.",
             ),
         },

@@ -5,7 +5,7 @@ import { Alert, App, Button } from "antd";
 import { useState } from "react";
 
 import { count, transact } from "../../../api/client";
-import { useRight } from "../../../api/session";
+import { isAdministrator, useRight } from "../../../api/session";
 import { useConsole } from "../../../app/context";
 import { numberOf } from "../../../forms/numbers";
 import { TextCell } from "../../../forms/TableCell";
@@ -22,6 +22,7 @@ export function Quota({ object }: { readonly object: ConfigObject }) {
   const [edited, setEdited] = useState<Document>(held);
   const [told, setTold] = useState("");
   const right = useRight(identity, "project", "update");
+  const mayLimit = right.allowed && isAdministrator(identity);
   const members = Object.keys(catalog.types["QuotaType"]?.fields ?? {}).filter((name) => catalog.types["QuotaType"]?.fields[name]?.base === "integer");
   const countable = members.filter((name) => filterOf(catalog, name, object.uuid) !== "");
   const counts = useQueries({
@@ -60,7 +61,7 @@ export function Quota({ object }: { readonly object: ConfigObject }) {
                   <td>{title}</td>
                   <td>{used?.toLocaleString("en") ?? "–"}</td>
                   <td>
-                    <TextCell label={`Limit of ${title}`} width={110} placeholder={name === "defaults" || limit < 0 ? "none" : String(limit)} value={String(edited[name] ?? "")} disabled={!right.allowed} isWrong={fault !== undefined} onChange={(text) => setEdited({ ...edited, [name]: numberOf(text) as Json | undefined })} />
+                    <TextCell label={`Limit of ${title}`} width={110} placeholder={name === "defaults" || limit < 0 ? "none" : String(limit)} value={String(edited[name] ?? "")} disabled={!mayLimit} isWrong={fault !== undefined} onChange={(text) => setEdited({ ...edited, [name]: numberOf(text) as Json | undefined })} />
                     {fault !== undefined && <div className="form-fault" role="alert">{fault}</div>}
                   </td>
                   <td>{used !== undefined && limit >= 0 && <><meter min={0} max={Math.max(1, limit)} high={limit * 0.9} value={used} aria-label={`${title}: ${used} of ${limit}`} /> {used} of {limit}</>}</td>
@@ -71,7 +72,7 @@ export function Quota({ object }: { readonly object: ConfigObject }) {
         </table>
       </div>
       {told !== "" && <Alert type="error" showIcon role="alert" title={told} />}
-      <Button type="primary" disabled={!right.allowed || faults.size > 0 || Object.keys(patch).length === 0} onClick={() => void save()}>Save limits</Button>
+      <Button type="primary" disabled={!mayLimit || faults.size > 0 || Object.keys(patch).length === 0} onClick={() => void save()}>Save limits</Button>
     </>
   );
 }
