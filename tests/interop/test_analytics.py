@@ -19,6 +19,7 @@ from skytrail.testing.controller import wait_until
 from skytrail.wire.sandesh import (
     ClientHello,
     Field,
+    Hint,
     SandeshFramer,
     SandeshHeader,
     SandeshMessage,
@@ -96,14 +97,15 @@ class Generator:
             framer.feed(chunk)
         self.known = decode_server_hello(decode_message(content))
 
-    def tell(self, sequence, name=RED, source=None, **numbers):
+    def tell(self, sequence, name=RED, source=None, hints=Hint.NONE, **numbers):
         fields = {"name": Field("string", name, "", {"key": "ObjectVNTable"})}
         for field, value in numbers.items():
             fields[field] = Field("u64", value, "", {"aggtype": "sum"})
         data = Field("struct", Struct("UveVirtualNetworkAgent", fields))
         header = SandeshHeader(
-            source or self.source, MODULE, "Compute", "0", type=SandeshType.UVE, sequence=sequence
-        )
+            *(source or self.source, MODULE, "Compute", "0"),
+            type=SandeshType.UVE, sequence=sequence, hints=hints,
+        )  # fmt: skip
         message = SandeshMessage(header, "UveVirtualNetworkAgentTrace", {"data": data})
         self.stream.sendall(frame_of(encode_message(message)))
 
@@ -147,6 +149,31 @@ def test_generator_that_comes_back_repeats_only_what_is_newer(node):
     with generators(Generator(node, "h3")) as (again,):
         assert again.known == {"UveVirtualNetworkAgent": 41}
         assert node.network("a:b:back") == {"in_bytes": 1}
+
+
+def test_uves_that_did_not_arrive_are_asked_for_again(node):
+    def told(number, *, hints=Hint.NONE):
+        again.tell(number, name=f"a:b:gap{number}", hints=hints, in_bytes=number)
+
+    with generators(Generator(node, "h6")) as (again,):
+        for number in (1, 2, 5):
+            told(number)
+        wait_until(lambda: node.network("a:b:gap5"), "the last one is told")
+
+    # A repetition that is cut off is begun again.
+    for repeated in ([5], [5, 3, 4]):
+        with generators(Generator(node, "h6")) as (again,):
+            assert again.known == {"UveVirtualNetworkAgent": 2}
+            for number in repeated:
+                told(number, hints=Hint.SYNC)
+            wait_until(lambda last=repeated[-1]: node.network(f"a:b:gap{last}"), "it is repeated")
+            if 3 in repeated:
+                told(6)
+                wait_until(lambda: node.network("a:b:gap6"), "what follows is told")
+
+    with generators(Generator(node, "h6")) as (again,):
+        assert again.known == {"UveVirtualNetworkAgent": 6}
+        assert node.network("a:b:gap3") == {"in_bytes": 3}
 
 
 def test_killed_node_is_told_everything_again():

@@ -15,25 +15,13 @@ import pytest
 from skytrail.lab.io.machine import free_port
 from skytrail.runtime.introspection import read_page
 from skytrail.testing.controller import wait_until
-from skytrail.testing.sandesh_flows import flow, flow_message
-from skytrail.testing.sandesh_sessions import aggregate, endpoint, session, session_message
-from skytrail.wire.sandesh import (
-    ClientHello,
-    Field,
-    SandeshFramer,
-    SandeshHeader,
-    SandeshMessage,
-    SandeshType,
-    encode_client_hello,
-    encode_message,
-    frame_of,
-)
-from skytrail.wire.sandesh.control import control_header
+from skytrail.testing.sandesh_flows import flow
+from skytrail.testing.sandesh_generator import MODULE, Generator
+from skytrail.testing.sandesh_sessions import aggregate, endpoint, session
 from skytrail.wire.telemetry import Hello, Statistic, TelemetryFramer, Uve, encode
 from skytrail.wire.telemetry.sessions import pack
 
 PATIENCE_S = 30.0
-MODULE = "contrail-control"
 
 
 def run(module, *arguments):
@@ -94,46 +82,9 @@ def node(tmp_path_factory):
     kill(running.history)
 
 
-class Generator:
-    def __init__(self, node, module=MODULE):
-        self.module, self.sequence = module, 0
-        self.stream = socket.create_connection(("127.0.0.1", node.sandesh), PATIENCE_S)
-        header = control_header("h1", module, "Control", "0")
-        hello = ClientHello("h1", module, "Control", "0", pid=5)
-        self.stream.sendall(frame_of(encode_client_hello(hello, header)))
-        framer = SandeshFramer()
-        while framer.next_frame() is None:
-            framer.feed(self.stream.recv(65536))
-
-    def log(self, name="PeerEvent", level=4, days_ago=0, **fields):
-        self.sequence += 1
-        at_us = round((time.time() - 86_400 * days_ago) * 1e6)
-        header = SandeshHeader(
-            "h1", self.module, "Control", "0", at_us, self.sequence,
-            SandeshType.OBJECT, level=level, category="BGP",
-        )  # fmt: skip
-        typed = {key: Field("string", text) for key, text in fields.items()}
-        if "peer" in typed:
-            typed["peer"] = Field("string", fields["peer"], "", {"key": "ObjectBgpPeer"})
-        self.send(SandeshMessage(header, name, typed))
-
-    def send(self, message):
-        self.stream.sendall(frame_of(encode_message(message)))
-
-    def flows(self, *flows):
-        at_us = round(time.time() * 1e6)
-        header = SandeshHeader("h1", self.module, "Control", "0", at_us, type=SandeshType.FLOW)
-        self.send(flow_message(header, flows[0] if len(flows) == 1 else flows))
-
-    def sessions(self, *endpoints, days_ago=0):
-        at_us = round((time.time() - 86_400 * days_ago) * 1e6)
-        header = SandeshHeader("h1", self.module, "Control", "0", at_us, type=SandeshType.SESSION)
-        self.send(session_message(header, endpoints))
-
-
 @pytest.fixture
 def generator(node):
-    made = Generator(node)
+    made = Generator(node.sandesh)
     yield made
     made.stream.close()
 
@@ -183,7 +134,7 @@ def compatible_endpoint(host_address, client_ports, **members):
 
 
 def test_sessions_of_a_compatible_agent_are_found_as_our_own(node):
-    generator = Generator(node, "sessions")
+    generator = Generator(node.sandesh, "sessions")
     where = [[{"name": "vrouter_ip", "value": "192.0.2.77", "op": 1}]]
     generator.sessions(compatible_endpoint("192.0.2.77", [1], vn="x" * 1025))
     generator.sessions(compatible_endpoint("192.0.2.77", [2]), days_ago=40)
@@ -217,7 +168,7 @@ def test_sessions_of_a_compatible_agent_are_found_as_our_own(node):
 
 
 def test_flows_of_an_older_agent_are_found_as_flows_and_as_sessions(node):
-    generator = Generator(node, "flows")
+    generator = Generator(node.sandesh, "flows")
     ends = ("a:b:old", -1_062_731_515, -25_536), ("a:b:db", 167_772_161, 443)
 
     def told(source, destination, direction, **members):
@@ -267,6 +218,41 @@ def test_flows_of_an_older_agent_are_found_as_flows_and_as_sessions(node):
     generator.stream.close()
 
 
+def test_numbered_messages_that_do_not_arrive_are_a_gap(node):
+    def heard(numbers):
+        """Tell logs of these numbers over a connection of their own."""
+        generator = Generator(node.sandesh, "gaps")
+        for number in numbers:
+            generator.sequence = number - 1
+            generator.log(text=str(number))
+        generator.stream.close()
+        told[0] += len(numbers)
+        wait_until(lambda: node.count("gaps") == told[0], "the logs are stored")
+
+    fields = ["T", "Until", "Source", "Kind", "Reason", "Count"]
+    where = [[{"name": "ModuleId", "value": "gaps", "op": 1}]]
+
+    def gaps():
+        return node.query(fields, "GapTable", where=where, sort_fields=["T"])
+
+    told = [0]
+    # 5 comes late; 6 and 7 do not come.
+    heard([3, 4, 8, 5])
+    wait_until(gaps, "what is missing is told")
+    # What was lost without a connection, 9 to 11, comes after 8.
+    heard([12, 13])
+    wait_until(lambda: len(gaps()) == 2, "what was lost without a connection is told")
+
+    found = gaps()
+    assert [(row["Source"], row["Kind"], row["Reason"], row["Count"]) for row in found] == [
+        ("h1", "log", "sequence_gap", 2),
+        ("h1", "log", "sequence_gap", 3),
+    ]
+    assert all(row["T"] <= row["Until"] for row in found)
+    text = httpx.get(f"http://127.0.0.1:{node.rest}/metrics").text
+    assert 'skytrail_analytics_messages_missing_total{kind="log"} 5' in text
+
+
 def test_texts_are_compared_whatever_is_in_them(node, generator):
     told = "tab\there, line\nend, back\\slash, C:\\new"
     generator.log("Odd", peer=told)
@@ -294,7 +280,7 @@ def test_queries_too_long_for_the_store_take_nobodys_place(node):
 
 
 def test_rows_of_very_many_days_are_nobody_elses_loss(node, generator):
-    honest = Generator(node, "honest")
+    honest = Generator(node.sandesh, "honest")
     for days in range(300):
         generator.log("Wild", days_ago=days)
     for _ in range(50):
@@ -320,7 +306,7 @@ def test_answer_can_be_fetched_later(node):
 
 
 def test_killed_store_loses_no_row_and_doubles_none(node):
-    generator = Generator(node, "load")
+    generator = Generator(node.sandesh, "load")
     for number in range(2_000):
         generator.log("Load", number=str(number))
         if number == 700:

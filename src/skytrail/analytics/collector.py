@@ -21,6 +21,7 @@ from skytrail.analytics.sandesh_flows import MESSAGES as FLOWS_MESSAGES
 from skytrail.analytics.sandesh_flows import flows_of
 from skytrail.analytics.sandesh_sessions import MESSAGE as SESSIONS_MESSAGE
 from skytrail.analytics.sandesh_sessions import sessions_of
+from skytrail.analytics.sequences import Sequences
 from skytrail.analytics.sessions import LATEST_US, NO_NAMES, block_of
 from skytrail.analytics.statistics import rows_of_change, rows_of_message
 from skytrail.analytics.tags import TagNames
@@ -81,6 +82,7 @@ class Collector:
         self.snapshots = Batch(SNAPSHOTS_COUNT_MAX, SNAPSHOTS_COUNT)
         """Rows of the table of UVEs over time that wait for the store."""
         self.heard = Heard()
+        self.sequences = Sequences()
         self.tags = TagNames()
         """As configuration names them."""
         self.taken: Counter[str] = Counter()
@@ -104,7 +106,7 @@ class Collector:
     def session_up(
         self, hello: ClientHello, now: float, *, address: str, protocol: str
     ) -> Mapping[str, int]:
-        """Admit a generator; returns per struct the newest sequence number known of it."""
+        """Admit a generator; returns per struct the sequence number after which it is to repeat what it says now."""
         admitted = self.generators.connected(
             hello.generator,
             now,
@@ -118,7 +120,8 @@ class Collector:
         if admitted[1]:
             # A new process counts from one again; by its old numbers it would repeat nothing.
             self._forget(hello.generator)
-        return self.uves.newest(hello.generator)
+        newest = self.uves.newest(hello.generator)
+        return self.sequences.session_up(hello.generator, hello.pid, newest)
 
     def session_down(self, generator: str, now: float) -> None:
         self.generators.disconnected(generator, now)
@@ -131,6 +134,7 @@ class Collector:
         if message.header.generator != generator:
             self.drop(generator, "speaks_for_another")
             return
+        self.sequences.note(generator, message, wall_us)
         header = message.header
         is_now = is_timely(header.timestamp_us, wall_us)
         if not is_now and header.type not in _UVES:
@@ -259,18 +263,23 @@ class Collector:
     def tick(self, now: float, wall_us: int = 0) -> None:
         """Take back what generators said that are gone for good, tell gaps; call about every second."""
         for name, shed in self.rate.tick(now):
-            source, _, module, _ = (*name.split(":"), "", "", "")[:4]
             for kind, count in shed.counts.items():
                 until_us = max(shed.since_us, wall_us)
                 lost = Lost(
                     kind=kind, count=count, reason=OVER_RATE, since_us=shed.since_us, until_us=until_us
                 )  # fmt: skip
-                self.keep_gap(source, module, lost)
+                self._keep_gap_of(name, lost)
+        for name, lost in self.sequences.tick():
+            self._keep_gap_of(name, lost)
         for name in self.generators.expired(now):
             self._forget(name)
         if self.trust is not None:
             for change in self.trust.tick(now):
                 self.apply(change, now)
+
+    def _keep_gap_of(self, generator: str, lost: Lost) -> None:
+        source, _, module, _ = (*generator.split(":"), "", "", "")[:4]
+        self.keep_gap(source, module, lost)
 
     def _forget(self, generator: str) -> None:
         """Take back all that a generator said."""

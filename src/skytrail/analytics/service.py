@@ -383,6 +383,8 @@ class AnalyticsService:
             yield from _of_trust(collector.trust)
         for kind, count in collector.taken.items():
             yield Sample("skytrail_analytics_messages_total", count, {"type": kind})
+        for kind, count in collector.sequences.missing.items():
+            yield Sample("skytrail_analytics_messages_missing_total", count, {"kind": kind})
         for reason, count in collector.dropped.items():
             yield Sample("skytrail_analytics_dropped_total", count, {"reason": reason})
         yield from self.devices.samples()
