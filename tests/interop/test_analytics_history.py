@@ -14,7 +14,7 @@ import pytest
 
 from skytrail.lab.io.machine import free_port
 from skytrail.runtime.introspection import read_page
-from skytrail.testing.controller import wait_until
+from skytrail.testing.controller import Daemons, wait_until
 from skytrail.testing.sandesh_flows import flow
 from skytrail.testing.sandesh_generator import MODULE, Generator
 from skytrail.testing.sandesh_sessions import aggregate, endpoint, session
@@ -24,39 +24,32 @@ from skytrail.wire.telemetry.sessions import pack
 PATIENCE_S = 30.0
 
 
-def run(module, *arguments):
-    command = [sys.executable, "-m", f"skytrail.daemons.{module}", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert " ready " in process.stdout.readline()
-    return process
+class Node(Daemons):
+    """An analytics node and its store."""
 
-
-def kill(process):
-    process.kill()
-    process.wait()
-    process.stdout.close()
-
-
-class Node:
     def __init__(self, folder):
-        self.folder, self.socket = folder / "data", folder / "history.sock"
+        super().__init__(folder)
+        self.data, self.socket = folder / "data", folder / "history.sock"
         self.rest, self.sandesh, self.telemetry = free_port(), free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.rest}/analytics"
-        self.history = None
+
+    def __enter__(self):
         self.start_history()
-        self.node = run(
-            "analytics",
-            *("--port", str(self.rest), "--sandesh-port", str(self.sandesh)),
-            *("--telemetry-port", str(self.telemetry), "--keep", "session=30"),
-            *("--history", str(self.socket), "--log-level", "error"),
-        )
+        self.start_node("--keep", "session=30", "--log-level", "error")
         # The tables are made when both are there, which may be after who asks first.
         wait_until(
             lambda: self.asked("SessionSeriesTable", ["vn"]).is_success, "the tables are there"
         )
+        return self
 
     def start_history(self):
-        self.history = run("history", "--data", str(self.folder), "--socket", str(self.socket))
+        self.start("history", "--data", self.data, "--socket", self.socket)
+
+    def start_node(self, *options):
+        self.start(
+            "analytics", "--port", self.rest, "--sandesh-port", self.sandesh,
+            "--telemetry-port", self.telemetry, "--history", self.socket, *options,
+        )  # fmt: skip
 
     def asked(self, table, fields, **members):
         body = {"table": table, "start_time": "now-10m", "end_time": "now", "select_fields": fields}
@@ -75,11 +68,9 @@ class Node:
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory):
-    running = Node(tmp_path_factory.mktemp("history"))
-    wait_until(lambda: _health(running) == 200, "the node and its store are ready")
-    yield running
-    kill(running.node)
-    kill(running.history)
+    with Node(tmp_path_factory.mktemp("history")) as running:
+        wait_until(lambda: _health(running) == 200, "the node and its store are ready")
+        yield running
 
 
 @pytest.fixture
@@ -310,7 +301,7 @@ def test_killed_store_loses_no_row_and_doubles_none(node):
     for number in range(2_000):
         generator.log("Load", number=str(number))
         if number == 700:
-            kill(node.history)
+            node.kill("history")
         if number == 1_400:
             node.start_history()
     generator.stream.close()
@@ -354,7 +345,7 @@ def test_query_that_fails_leaves_nothing_in_the_answer_of_the_next(node, generat
 
 def test_second_process_on_the_same_folder_does_not_start(node, tmp_path):
     command = [
-        *(sys.executable, "-m", "skytrail.daemons.history", "--data", str(node.folder)),
+        *(sys.executable, "-m", "skytrail.daemons.history", "--data", str(node.data)),
         *("--socket", str(tmp_path / "other.sock")),
     ]
     second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -740,10 +731,8 @@ def test_moment_that_makes_no_sense_is_refused(node, path, status, word):
 
 
 def test_store_that_is_there_keeps_rows_as_long_as_told_now(node):
-    kill(node.node)
-    arguments = ("--port", str(node.rest), "--sandesh-port", str(node.sandesh))
-    arguments += ("--telemetry-port", str(node.telemetry), "--history", str(node.socket))
-    node.node = run("analytics", *arguments, "--keep", "session=50", "--keep", "message=2")
+    node.kill("analytics")
+    node.start_node("--keep", "session=50", "--keep", "message=2")
     wait_until(lambda: _health(node) == 200, "the node is ready")
     sql = "SELECT name, create_table_query FROM system.tables WHERE database = 'skytrail' FORMAT JSONCompact"
     with httpx.Client(transport=httpx.HTTPTransport(uds=str(node.socket))) as client:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import time
 from collections import deque
 
@@ -22,7 +20,7 @@ from skytrail.runtime.telemetry import (
     Telemetry,
     hello_of_this_process,
 )
-from skytrail.testing.controller import wait_until
+from skytrail.testing.controller import Daemons, wait_until
 from skytrail.wire.telemetry import Log
 from skytrail.wire.telemetry.sessions import pack
 
@@ -34,38 +32,28 @@ BEHIND_COUNT_MAX = 1200
 """Logs that nobody has heard yet: of more than 2,000 a process drops the oldest, which is another test's."""
 
 
-class Daemons:
+class Site(Daemons):
     """A node, with a spool or without, and its store: both are killed and started again."""
 
     def __init__(self, folder, *options):
-        self.folder, self.port, self.telemetry = folder, free_port(), free_port()
+        super().__init__(folder)
+        self.port, self.telemetry = free_port(), free_port()
         self.socket = folder / "history.sock"
         self.options = options
-        self.store = self.node = None
+
+    def __enter__(self):
         self.start_store()
         self.start_node()
+        return self
 
     def start_store(self):
-        self.store = self._run("history", "--data", self.folder / "data", "--socket", self.socket)
+        self.start("history", "--data", self.folder / "data", "--socket", self.socket)
 
     def start_node(self):
-        self.node = self._run(
+        self.start(
             "analytics", "--name", "a1", "--port", self.port, "--telemetry-port", self.telemetry,
             "--history", self.socket, "--log-level", "error", *self.options,
         )  # fmt: skip
-
-    @staticmethod
-    def _run(module, *arguments):
-        command = [sys.executable, "-m", f"skytrail.daemons.{module}", *map(str, arguments)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert " ready " in process.stdout.readline()
-        return process
-
-    @staticmethod
-    def kill(process):
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
     def query(self, table, *fields, **members):
         body = {
@@ -85,31 +73,27 @@ class Daemons:
 
 @pytest.fixture
 def spooling(tmp_path):
-    made = Daemons(tmp_path, "--spool", tmp_path / "spool")
-    yield made
-    made.kill(made.node)
-    made.kill(made.store)
+    with Site(tmp_path, "--spool", tmp_path / "spool") as site:
+        yield site
 
 
 @pytest.fixture
 def plain(tmp_path):
-    made = Daemons(tmp_path)
-    yield made
-    made.kill(made.node)
-    made.kill(made.store)
+    with Site(tmp_path) as site:
+        yield site
 
 
 class Host:
     """A process that tells sessions and logs, by the code that agents have."""
 
-    def __init__(self, daemons):
+    def __init__(self, site):
         self.clock = SystemClock()
         self.tap = LogTap(self.clock)
         self.rows, self.lost, self.told_count = deque(), {}, 0
         self.telemetry = Telemetry(
             hello_of_this_process("h1", "Compute", "agent"),
             self._nothing,
-            Collectors([("127.0.0.1", daemons.telemetry)]),
+            Collectors([("127.0.0.1", site.telemetry)]),
             self.clock,
             self.tap,
             SessionSource(self._take, lambda: self.lost, lambda: ROWS_COUNT),
@@ -160,21 +144,21 @@ async def _under_load(host, deeds):
         telling.cancel()
 
 
-def _restart_node(daemons):
-    daemons.kill(daemons.node)
-    daemons.start_node()
+def _restart_node(site):
+    site.kill("analytics")
+    site.start_node()
 
 
-def _restart_store(daemons):
-    daemons.kill(daemons.store)
-    daemons.start_store()
+def _restart_store(site):
+    site.kill("history")
+    site.start_store()
 
 
-def _restart_both(daemons):
-    daemons.kill(daemons.store)
-    daemons.kill(daemons.node)
-    daemons.start_store()
-    daemons.start_node()
+def _restart_both(site):
+    site.kill("history")
+    site.kill("analytics")
+    site.start_store()
+    site.start_node()
 
 
 def test_nothing_acknowledged_is_lost_or_doubled_and_the_gap_is_told(spooling):
@@ -215,7 +199,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_and_the_gap_is_told(spooling):
 
 def test_without_a_spool_nothing_is_acknowledged_before_the_store_has_it(plain):
     host = Host(plain)
-    deeds = [lambda: plain.kill(plain.store), lambda: _restart_node(plain), plain.start_store]
+    deeds = [lambda: plain.kill("history"), lambda: _restart_node(plain), plain.start_store]
     asyncio.run(_under_load(host, deeds))
 
     wait_until(lambda: plain.count("SessionRecordTable") == host.told_count, "all are stored")
@@ -238,7 +222,7 @@ def test_what_a_process_loses_is_a_gap(plain):
 def test_dead_store_is_noticed_though_nobody_has_rows(plain):
     wait_until(lambda: plain.health() == 200, "the node is healthy")
 
-    plain.kill(plain.store)
+    plain.kill("history")
     started = time.monotonic()
     wait_until(lambda: plain.health() == 503, "the store's absence shows")
     assert time.monotonic() - started < 5

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
-from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -13,7 +10,7 @@ import pytest
 from skytrail.lab.io.machine import free_port
 from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.telemetry import Collectors, Telemetry, hello_of_this_process
-from skytrail.testing.controller import DEADLINE_S
+from skytrail.testing.controller import DEADLINE_S, Daemons
 from skytrail.wire.telemetry import Uve
 
 KEY = "default-domain:p:told"
@@ -22,39 +19,25 @@ KEY = "default-domain:p:told"
 class Nodes:
     """Two nodes and an API that knows both."""
 
-    def __init__(self, folder, stack):
-        self._folder, self._stack = folder, stack
+    def __init__(self, daemons):
+        self._daemons, folder = daemons, daemons.folder
         self.rest = [free_port(), free_port()]
         self.sockets = [folder / f"node{n}.sock" for n in range(2)]
-        self._running = {}
         for number in range(2):
             self.start(number)
         self.api = free_port()
         places = [f"http://127.0.0.1:{port}" for port in self.rest]
-        self._start("api", "--data", str(folder / "store"), "--port", str(self.api),
+        daemons.start("api", "--data", folder / "store", "--port", self.api,
             "--analytics", places[0], "--analytics", places[1])  # fmt: skip
 
     def start(self, number):
-        self._running[number] = self._start(
-            "analytics", "--name", f"node{number}", "--port", str(self.rest[number]),
-            "--telemetry-socket", str(self.sockets[number]),
+        self._daemons.start(
+            f"node{number}", "--name", f"node{number}", "--port", self.rest[number],
+            "--telemetry-socket", self.sockets[number], module="analytics",
         )  # fmt: skip
 
-    def _start(self, module, *arguments):
-        command = [sys.executable, "-m", f"skytrail.daemons.{module}", *arguments]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self._stack.callback(self._end, process)
-        assert " ready" in process.stdout.readline()
-        return process
-
-    @staticmethod
-    def _end(process):
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
     def kill(self, number):
-        self._end(self._running.pop(number))
+        self._daemons.kill(f"node{number}")
 
     def known(self, url):
         try:
@@ -71,8 +54,8 @@ class Nodes:
 
 @pytest.fixture
 def nodes(tmp_path):
-    with ExitStack() as stack:
-        yield Nodes(tmp_path, stack)
+    with Daemons(tmp_path) as daemons:
+        yield Nodes(daemons)
 
 
 async def until(condition, what):

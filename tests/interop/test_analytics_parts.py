@@ -6,10 +6,7 @@ import asyncio
 import json
 import random
 import socket
-import subprocess
-import sys
 import time
-from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -29,7 +26,7 @@ from skytrail.runtime.telemetry import (
     Telemetry,
     hello_of_this_process,
 )
-from skytrail.testing.controller import DEADLINE_S, wait_until
+from skytrail.testing.controller import DEADLINE_S, Daemons, wait_until
 from skytrail.wire.telemetry import Hello, Log, TelemetryFramer, decode, encode
 from skytrail.wire.telemetry.sessions import pack
 
@@ -42,39 +39,28 @@ PROJECTS = ("default-domain:red:front", "default-domain:red:back", "default-doma
 class Node:
     """A node and its embedded store."""
 
-    def __init__(self, folder, stack, name, port, *peers):
-        self.name, self.folder, self._stack = name, folder, stack
+    def __init__(self, daemons, name, port, *peers):
+        folder = daemons.folder
+        self.name, self.folder, self._daemons = name, folder, daemons
         self.url, self.socket = f"http://127.0.0.1:{port}", folder / f"{name}.sock"
         self.store = folder / f"{name}-history.sock"
         self._options = [part for peer in peers for part in ("--peer", peer)]
         self._port = port
-        self._run("history", "--data", folder / f"{name}-data", "--socket", self.store)
+        kept = ("--data", folder / f"{name}-data", "--socket", self.store)
+        daemons.start(f"{name}-history", *kept, module="history")
         self.start()
 
     def start(self):
-        self.process = self._run(
-            "analytics", "--name", self.name, "--port", self._port, "--history", self.store,
+        self._daemons.start(
+            self.name, "--name", self.name, "--port", self._port, "--history", self.store,
             "--socket", self.folder / f"{self.name}-rest.sock",
             "--telemetry-socket", self.socket, "--spool", self.folder / f"{self.name}-spool",
-            "--log-level", "error", *self._options,
+            "--log-level", "error", *self._options, module="analytics",
         )  # fmt: skip
         wait_until(lambda: httpx.get(f"{self.url}/healthz").status_code == 200, "the store")
 
-    def _run(self, module, *arguments):
-        command = [sys.executable, "-m", f"skytrail.daemons.{module}", *map(str, arguments)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self._stack.callback(self._end, process)
-        assert " ready" in process.stdout.readline()
-        return process
-
-    @staticmethod
-    def _end(process):
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
     def kill(self):
-        self._end(self.process)
+        self._daemons.kill(self.name)
 
     def ask(self, body):
         return httpx.post(f"{self.url}/analytics/query", json=body, timeout=60)
@@ -98,13 +84,13 @@ class Node:
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("parts")
-    with ExitStack() as stack:
+    with Daemons(folder) as daemons:
         ports = [free_port(), free_port()]
         # The same list for both: each finds out which of them it is itself. One is asked by its socket.
         peers = f"http://127.0.0.1:{ports[0]}", f"unix:{folder}/b-rest.sock"
-        one = Node(folder, stack, "a", ports[0], *peers)
-        other = Node(folder, stack, "b", ports[1], *peers)
-        whole = Node(folder, stack, "whole", free_port())
+        one = Node(daemons, "a", ports[0], *peers)
+        other = Node(daemons, "b", ports[1], *peers)
+        whole = Node(daemons, "whole", free_port())
         for table, rows in rows_by_table().items():
             one.keep(table, [row for number, row in enumerate(rows) if number % 3])
             other.keep(table, [row for number, row in enumerate(rows) if not number % 3])
@@ -202,8 +188,8 @@ def test_readable_queries_and_lists_are_of_all_nodes(nodes):
     one, _, whole = nodes
     paths = (
         "/api/v1/logs?last=2h&limit=30",
-        "/api/v1/flows?last=4h&by=vn,server_port",
-        "/api/v1/metrics?table=StatTable.S.l&select=SUM(l.a)&step=3600&last=4h",
+        "/api/v1/flows?last=5h&by=vn,server_port",
+        "/api/v1/metrics?table=StatTable.S.l&select=SUM(l.a)&step=3600&last=5h",
         "/analytics/tables",
         "/analytics/table/StatTable.S.l/schema",
         "/analytics/table/SessionSeriesTable/column-values/vn",

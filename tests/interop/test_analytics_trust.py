@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import subprocess
-import sys
 import time
 
 import httpx
@@ -35,9 +33,9 @@ class Site:
         self.controller = Controller(folder)
         self.controller.start_api()
         self.client = self.controller.client()
-        self.running = []
-        self._run("history", "--data", folder / "kept", "--socket", folder / "history.sock")
-        self._run(
+        start = self.controller.start
+        start("history", "--data", folder / "kept", "--socket", folder / "history.sock")
+        start(
             "analytics", "--name", "node1", "--port", self.rest, "--history", folder / "history.sock",
             "--telemetry-port", self.telemetry, "--tls", folder / "node", "--log-json",
             "--api-socket", self.controller.api_socket, "--log-level", "warning",
@@ -46,15 +44,6 @@ class Site:
         self.streams = {name: self._host(name) for name in ("h1", "h2")}
         self.client.create("project", {"fq_name": PROJECT, "parent_type": "domain"})
         self.client.create("virtual-network", {"fq_name": NET, "parent_type": "project"})
-
-    def _run(self, module, *arguments):
-        with (self.folder / f"{module}.log").open("w") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", f"skytrail.daemons.{module}", *map(str, arguments)],
-                stdout=subprocess.PIPE, stderr=log, text=True,
-            )  # fmt: skip
-        self.running.append(process)
-        assert " ready " in process.stdout.readline()
 
     def _host(self, name):
         context = ssl.create_default_context(cafile=self.folder / name / "ca.pem")
@@ -134,10 +123,6 @@ class Site:
     def close(self):
         for stream in self.streams.values():
             stream.close()
-        for process in self.running:
-            process.kill()
-            process.wait()
-            process.stdout.close()
         self.client.close()
         self.controller.stop()
 
@@ -185,7 +170,10 @@ def test_sessions_of_a_port_that_was_deleted_before_they_came_are_kept(site):
     site.tell_port("h2", "short")
     wait_until(lambda: site.says("short") == "h2", "the placement is known")
     site.client.delete("virtual-machine-interface", uuid)
-    time.sleep(0.5)  # Configuration is followed by then; the session comes late all the same.
+    # Changes are followed in order: whoever knows this port knows that the other is gone.
+    site.port("after", "h2")
+    site.tell_port("h2", "after")
+    wait_until(lambda: site.says("after") == "h2", "configuration is followed")
 
     site.tell_sessions("h2", ("short", FULL_NET))
 

@@ -132,8 +132,8 @@ class World:
         self.controller.start_api()
         history, telemetry = folder / "history.sock", folder / "telemetry.sock"
         self.rest = free_port()
-        self.controller._start("history", "--data", str(folder / "rows"), "--socket", str(history))
-        self.controller._start(
+        self.controller.start("history", "--data", str(folder / "rows"), "--socket", str(history))
+        self.controller.start(
             "analytics", "--port", str(self.rest), "--history", str(history),
             "--telemetry-socket", str(telemetry), "--api-socket", str(self.controller.api_socket),
         )  # fmt: skip

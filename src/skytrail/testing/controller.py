@@ -1,4 +1,4 @@
-"""A real API and compiler as child processes, for tests that need the whole way."""
+"""Real daemons as child processes, and a whole controller of them, for tests that need the whole way."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from skytrail.client import ApiClient
 
@@ -16,27 +16,70 @@ DEADLINE_S: Final = 30.0
 """How long anything may take on a busy machine before the test fails."""
 
 
-class Controller:
-    """Starts, kills and restarts the daemons on one data folder; sockets keep their paths."""
+class Daemons:
+    """Daemons of this tree by name, each with a log in the folder; leaving ``with`` kills all."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._running: dict[str, subprocess.Popen[str]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self, name: str, *arguments: object, module: str | None = None) -> dict[str, str]:
+        """Return what the daemon says of itself, ``name=value``, when it is ready.
+
+        The module is called as the daemon is, unless several of one module run. Raises RuntimeError
+        with the log if it ends first.
+        """
+        words = ["-m", f"skytrail.daemons.{module or name}", *map(str, arguments)]
+        with (self.folder / f"{name}.log").open("a") as log:
+            process = subprocess.Popen(
+                [sys.executable, *words], stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        self._running[name] = process
+        ready = "" if process.stdout is None else process.stdout.readline()
+        if process.stdout is None or " ready" not in ready:
+            raise RuntimeError(f"{name} did not become ready:\n{self.log(name)}")
+        process.stdout.close()
+        said = (word.partition("=") for word in ready.split())
+        return {name: value for name, equals, value in said if equals}
+
+    def kill(self, name: str) -> None:
+        """End a daemon as kill -9 does; it may be started again."""
+        with self._running.pop(name) as process:
+            process.kill()
+
+    def stop(self) -> None:
+        for name in list(self._running):
+            self.kill(name)
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()
+
+
+class Controller(Daemons):
+    """Starts, kills and restarts the daemons on one data folder; sockets keep their paths."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
         self.api_socket = folder / "api.sock"
         self.compiler_socket = folder / "compiler.sock"
         self.api_url = ""
         """Where the API listens on TCP; another port after each start."""
-        self._running: dict[str, subprocess.Popen[str]] = {}
 
     def start_api(self) -> None:
         arguments = ["--data", str(self.folder / "data"), "--port", "0"]
-        ready = self._start("api", *arguments, "--socket", str(self.api_socket))
-        told = dict(word.split("=", 1) for word in ready.split() if "=" in word)
+        told = self.start("api", *arguments, "--socket", str(self.api_socket))
         self.api_url = f"http://{told['host']}:{told['port']}"
 
     def start_control(self, *arguments: str) -> None:
         """Start a control node that no agent is told of."""
         own = ["--name", "control", "--api-socket", str(self.api_socket)]
-        self._start("control", *own, "--listen", "127.0.0.1", "--port", "0", *arguments)
+        self.start("control", *own, "--listen", "127.0.0.1", "--port", "0", *arguments)
 
     def start_compiler(
         self, name: str = "compiler", socket: Path | None = None, options: Sequence[str] = ()
@@ -44,35 +87,10 @@ class Controller:
         """Start a compiler; a second one needs a name and a socket of its own."""
         arguments = ["--api-socket", str(self.api_socket), *options]
         place = self.compiler_socket if socket is None else socket
-        self._start(name, *arguments, "--socket", str(place), module="compiler")
-
-    def kill(self, name: str) -> None:
-        """End a daemon as kill -9 does."""
-        process = self._running.pop(name)
-        process.kill()
-        process.wait()
-
-    def stop(self) -> None:
-        for name in list(self._running):
-            self.kill(name)
+        self.start(name, *arguments, "--socket", str(place), module="compiler")
 
     def client(self) -> ApiClient:
         return ApiClient(unix_socket=str(self.api_socket))
-
-    def log(self, name: str) -> str:
-        return (self.folder / f"{name}.log").read_text()
-
-    def _start(self, name: str, *arguments: str, module: str | None = None) -> str:
-        """Return the line by which the daemon says that it is ready."""
-        command = [sys.executable, "-m", f"skytrail.daemons.{module or name}", *arguments]
-        with (self.folder / f"{name}.log").open("a") as log:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-        self._running[name] = process
-        ready = "" if process.stdout is None else process.stdout.readline()
-        if process.stdout is None or " ready" not in ready:
-            raise RuntimeError(f"{name} did not become ready:\n{self.log(name)}")
-        process.stdout.close()
-        return ready
 
 
 @contextmanager
