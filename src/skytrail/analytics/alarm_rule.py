@@ -14,7 +14,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Final, cast
 
 import msgspec
@@ -31,6 +31,16 @@ CONSTANT_DEPTH_MAX: Final = 16
 VARIABLES_COUNT_MAX: Final = 32
 SHOWN_COUNT_MAX: Final = 10
 """Values by which a condition holds."""
+SHOWN_CHARACTERS_MAX: Final = 4_096
+"""Of all that an alarm shows of its rule and of the values by which it holds; what is beyond is left out."""
+TEXT_CHARACTERS_MAX: Final = 512
+"""Of one such value."""
+_ITEMS_COUNT_MAX: Final = 64
+"""Of a value that is a list or mapping."""
+_CONDITION_COST: Final = 64
+_MATCH_COST: Final = 32
+_VARIABLE_COST: Final = 16
+"""What each takes beside its texts; so an alarm shows fewer than a thousand values."""
 
 
 class RuleUnusable(ValueError):
@@ -288,31 +298,70 @@ def _is_shallow(value: object, depth: int) -> bool:
 
 
 def shown(alternatives: Sequence[tuple[Condition, ...]], state: Mapping[str, object]) -> object:
-    """Return the alternatives that hold, with the values by which they do, as alarms show them."""
+    """Return the alternatives that hold, with the values by which they do, as alarms show them: cut where they are long."""
+    showing = _Showing(state)
+    alike = [[showing.condition(each) for each in both] for both in alternatives]
     return {
-        "or_list": [{"and_list": [_shown(each, state) for each in both]} for both in alternatives]
+        "or_list": [{"and_list": [each for each in both if each]} for both in alike if any(both)]
     }
 
 
-def _shown(condition: Condition, state: Mapping[str, object]) -> object:
-    def text(value: object) -> str:
-        return msgspec.json.encode(value).decode()
+class _Showing:
+    """Shows conditions while there is room.
 
-    is_hit = _OPERATIONS[condition.operation](_others(condition, state))
-    hits = list(islice(filter(is_hit, values_at(state, condition.path)), SHOWN_COUNT_MAX))
-    return {
-        "condition": {
-            "operand1": condition.path,
-            "operation": condition.operation,
-            "operand2": condition.other or text(condition.constant),
-        },
-        "match": [
-            {
-                "json_operand1_value": text(value),
-                "json_variables": [
-                    f"{name}={text(values_at(state, name)[0])}" for name in condition.variables
-                ],
-            }
-            for value in hits
-        ],
-    }
+    A member's rule may name a list of thousands in two thousand variables: what it leads to is made text once, and cut.
+    """
+
+    def __init__(self, state: Mapping[str, object]) -> None:
+        self._state = state
+        self._left = SHOWN_CHARACTERS_MAX
+        self._variables: dict[str, str] = {}
+
+    def condition(self, condition: Condition) -> dict[str, object] | None:
+        """Return a condition with its matches, None when there is no room any more."""
+        constant = condition.other or _text(condition.constant)
+        if not self._takes(_CONDITION_COST + len(condition.path) + len(constant)):
+            return None
+        is_hit = _OPERATIONS[condition.operation](_others(condition, self._state))
+        hits = filter(is_hit, values_at(self._state, condition.path))
+        matches = (self._match(condition, value) for value in islice(hits, SHOWN_COUNT_MAX))
+        return {
+            "condition": {
+                "operand1": condition.path,
+                "operation": condition.operation,
+                "operand2": constant,
+            },
+            "match": list(takewhile(bool, matches)),
+        }
+
+    def _match(self, condition: Condition, value: object) -> dict[str, object] | None:
+        text = _text(value)
+        if not self._takes(_MATCH_COST + len(text)):
+            return None
+        variables = takewhile(bool, map(self._variable, condition.variables))
+        return {"json_operand1_value": text, "json_variables": list(variables)}
+
+    def _variable(self, path: str) -> str:
+        """Return a variable with its value; "" when there is no room any more."""
+        if self._left <= 0:
+            return ""
+        if path not in self._variables:
+            self._variables[path] = f"{path}={_text(values_at(self._state, path)[0])}"
+        told = self._variables[path]
+        return told if self._takes(_VARIABLE_COST + len(told)) else ""
+
+    def _takes(self, size: int) -> bool:
+        self._left -= size
+        return self._left >= 0
+
+
+def _text(value: object) -> str:
+    """Return a value as JSON; of one that is too long, its beginning as a JSON string."""
+    if isinstance(value, list):
+        value = cast("list[object]", value)[:_ITEMS_COUNT_MAX]
+    elif isinstance(value, dict):
+        value = dict(islice(cast("dict[str, object]", value).items(), _ITEMS_COUNT_MAX))
+    text = msgspec.json.encode(value).decode()
+    if len(text) <= TEXT_CHARACTERS_MAX:
+        return text
+    return msgspec.json.encode(f"{text[:TEXT_CHARACTERS_MAX]}…").decode()

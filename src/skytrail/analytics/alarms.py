@@ -22,6 +22,10 @@ from skytrail.analytics.uve_types import TYPES
 STRUCT = "UVEAlarms"
 CHILDREN_SHOWN_MAX = 100
 """With the alarm they follow from; there may be more."""
+SHOWN_COUNT_MAX = 1_000
+"""Alarms of an entity, the most severe; so that they always fit one UVE, with those below."""
+MATCHED_SHOWN_MAX = 64
+"""Of these, how many show the values by which they hold."""
 Entity = tuple[str, str]
 """Table and key."""
 
@@ -241,6 +245,7 @@ class AlarmBoard:
 
     def fields_of(self, entity: Entity) -> dict[str, object]:
         """Return the fields of the entity's struct of alarms; none when it has no alarm."""
+        raised = sorted(self.raised(entity), key=lambda each: each.rule.severity)
         alarms = [
             {
                 "type": each.rule.name,
@@ -250,10 +255,10 @@ class AlarmBoard:
                 "ack": each.acknowledged is not None,
                 **_who(each.acknowledged),
                 "token": self.token(each),
-                "alarm_rules": each.matched,
+                "alarm_rules": each.matched if place < MATCHED_SHOWN_MAX else {"or_list": []},
                 **self._relations.get((entity, each.rule.name), {}),
             }
-            for each in self.raised(entity)
+            for place, each in enumerate(raised[:SHOWN_COUNT_MAX])
         ]
         return {"alarms": alarms} if alarms else {}
 

@@ -28,6 +28,10 @@ NODE_TABLES: Final = {
     "physical-router": "ObjectPRouter",
 }
 _GLOBAL_NAME_LENGTH: Final = 2
+UVE_KEYS_COUNT_MAX: Final = 64
+"""There are fewer types of UVE; each look at an entity goes through a rule's."""
+DESCRIPTION_CHARACTERS_MAX: Final = 1024
+"""It is shown with each alarm of each entity."""
 WATCHED: Final = (*NODE_TABLES, "alarm", "global-system-config", "tag")
 
 Document = Mapping[str, object]
@@ -92,6 +96,9 @@ def alarm_rule_of(
     severity = document.get("alarm_severity")
     if not isinstance(words, list) or not isinstance(severity, int):
         raise RuleUnusable("uve_keys or alarm_severity is missing")
+    types = tuple(dict.fromkeys(str(word) for word in cast("list[object]", words)))
+    if len(types) > UVE_KEYS_COUNT_MAX:
+        raise RuleUnusable(f"uve_keys: over {UVE_KEYS_COUNT_MAX} types of UVE")
     permissions = document.get("id_perms")
     said = cast("Document", permissions).get("description") if isinstance(permissions, dict) else ""
     names = tuple(map(str, cast("Iterable[object]", document.get("fq_name") or ())))
@@ -100,9 +107,9 @@ def alarm_rule_of(
         # Those of the whole system have one name before their own.
         project=":".join(names[:-1]) if len(names) > _GLOBAL_NAME_LENGTH else "",
         severity=severity,
-        types=tuple(str(word) for word in cast("list[object]", words)),
+        types=types,
         alternatives=alternatives_of(document.get("alarm_rules")),
-        description=said if isinstance(said, str) else "",
+        description=said[:DESCRIPTION_CHARACTERS_MAX] if isinstance(said, str) else "",
         active_s=timing.active_s,
         idle_s=timing.idle_s,
         frequency_times=timing.frequency_times,
