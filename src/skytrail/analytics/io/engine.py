@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Protocol, cast
 
+from skytrail.analytics.io.engine_start import heard, tell
 from skytrail.runtime.asgi import AsgiApp, Request, Response, Router, text_reply
 from skytrail.runtime.introspection import Introspection
 from skytrail.runtime.metrics import Sample
@@ -31,6 +32,8 @@ BODY_BYTES_MAX: Final = 64 << 20
 ANSWER_BYTES_MAX: Final = 64 << 20
 _FORMAT: Final = re.compile(r"\s+FORMAT\s+(\w+)\s*$")
 _PARAMETER: Final = "param_"
+_SAID: Final = "start.log"
+"""Of a start that is not through."""
 _INSERT: Final = re.compile(r"(INSERT INTO \S+) (SETTINGS .*)FORMAT (\w+)")
 _SETTINGS: Final = " SETTINGS "
 
@@ -47,7 +50,6 @@ def open_engine(folder: Path) -> Engine:
     """Open the engine on a folder; takes a second, and a third of a gigabyte."""
     from chdb import session  # pyright: ignore[reportMissingTypeStubs] # loads the engine
 
-    folder.mkdir(parents=True, exist_ok=True)
     return cast("Engine", session.Session(str(folder)))
 
 
@@ -55,7 +57,11 @@ async def serve_engine(folder: Path, socket: Path, when_ready: Callable[[], None
     """Serve until cancelled; RuntimeError when the folder is another process's."""
     workers = ThreadPoolExecutor(THREADS_COUNT, "history")
     loop = asyncio.get_running_loop()
-    engine = await loop.run_in_executor(workers, open_engine, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    engine, said = await loop.run_in_executor(
+        workers, lambda: heard(lambda: open_engine(folder), folder / _SAID)
+    )
+    tell(said)
 
     counts = Counter({"done": 0, "refused": 0})
 
