@@ -36,11 +36,15 @@ class Node(Daemons):
     def __enter__(self):
         self.start_history()
         self.start_node("--keep", "session=30", "--log-level", "error")
-        # The tables are made when both are there, which may be after who asks first.
-        wait_until(
-            lambda: self.asked("SessionSeriesTable", ["vn"]).is_success, "the tables are there"
-        )
+        wait_until(self._has_tables, "the tables are there")
         return self
+
+    def _has_tables(self):
+        """Tell whether the tables are made, which may be after somebody asks: who does so is told to come again."""
+        reply = self.asked("SessionSeriesTable", ["vn"])
+        is_early = (reply.status_code, reply.headers.get("retry-after")) == (503, "2")
+        assert reply.is_success or is_early, reply.text
+        return reply.is_success
 
     def start_history(self):
         self.start("history", "--data", self.data, "--socket", self.socket)

@@ -89,6 +89,20 @@ def test_rows_that_do_not_fit_are_refused(server):
         on(server.url, lambda history: history.insert("gap", b"", "JSONColumns", "t"))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"Code: 60. DB::Exception: Unknown table expression identifier (UNKNOWN_TABLE)",
+        b"Code: 81. DB::Exception: Database skytrail does not exist. (UNKNOWN_DATABASE)",
+        b"Code: 60, e.displayText() = DB::Exception: Table skytrail.gap doesn't exist.",
+    ],
+)
+def test_tables_that_are_not_made_yet_are_waited_for(server, text):
+    server.answers = [(404, {}, text)]
+    with pytest.raises(HistoryUnavailable, match="no tables yet, it has just started; try again"):
+        on(server.url, lambda history: history.select("SELECT 1", {}))
+
+
 def test_user_and_password_go_with_every_question(server):
     server.answers = [(200, {}, b'{"meta":[],"data":[[1]]}')]
     login = Login("skytrail", "secret")

@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
+_NO_TABLES: Final = ("Code: 60.", "Code: 81.", "Code: 60,", "Code: 81,")
+"""UNKNOWN_TABLE and UNKNOWN_DATABASE, as newer and older servers write them."""
 _PASSING: Final = frozenset(
     {
         192,  # UNKNOWN_USER, and the next two of older servers: mended by who runs it
@@ -61,6 +63,14 @@ def verdict(status: int, code: str, *, brings_rows: bool) -> Verdict:
         return Verdict.LATER
     is_in_front = status >= 500 and not number
     return Verdict.LATER if is_in_front or status == 429 else Verdict.REFUSED
+
+
+def has_no_tables(reason: str) -> bool:
+    """Tell whether a statement was refused because what it is about is not made yet.
+
+    Queries are of tables of ours alone: one that is not there will be.
+    """
+    return reason.startswith(_NO_TABLES)
 
 
 def are_rows(lines: bytes) -> bool:

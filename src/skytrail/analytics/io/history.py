@@ -16,7 +16,8 @@ import httpx
 import msgspec
 
 from skytrail.analytics.history_tables import DATABASE, KEPT, keep_hours_of, statements
-from skytrail.analytics.store_errors import Verdict, are_rows, verdict
+from skytrail.analytics.store_errors import Verdict, are_rows, has_no_tables, verdict
+from skytrail.runtime.http_error import HttpError
 
 INSERT_S: Final = 30.0
 SELECT_S: Final = 60.0
@@ -49,6 +50,11 @@ _KEEPS_SQL: Final = (
 
 class HistoryUnavailable(Exception):
     """Nobody answers, or not in time; nothing is known of what was asked for."""
+
+
+def away(error: HistoryUnavailable) -> HttpError:
+    """Return what is answered to whoever asks for what the store cannot tell now."""
+    return HttpError(503, str(error), (("retry-after", "2"),))
 
 
 class HistoryRefused(Exception):
@@ -193,6 +199,8 @@ def _check(reply: httpx.Response, *, brings_rows: bool = False) -> None:
     match verdict(reply.status_code, code, brings_rows=brings_rows):
         case Verdict.LATER:
             raise HistoryUnavailable(reply.text[:_REASON_CHARACTERS])
+        case Verdict.REFUSED if has_no_tables(reply.text) and not brings_rows:
+            raise HistoryUnavailable("The store has no tables yet, it has just started; try again")
         case Verdict.REFUSED:
             raise HistoryRefused(reply.text[:_REASON_CHARACTERS])
         case Verdict.DONE:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
-from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable
+from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable, away
 from skytrail.analytics.io.queries import Answer, Asked, Queries
 from skytrail.analytics.io.tenants import Turns, tenant_of
 from skytrail.analytics.native_query import PATHS, is_ndjson, openapi, request_of
@@ -80,7 +80,7 @@ class NativeQueries:
         try:
             return await self._queries.rows(checked)
         except HistoryUnavailable as error:
-            raise HttpError(503, str(error)) from error
+            raise away(error) from error
         except HistoryRefused as error:
             raise HttpError(400, f"The store refuses the query: {error}") from error
         except QueryUnusable as error:

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from skytrail.analytics.io.history import HistoryRefused, HistoryUnavailable
+from skytrail.analytics.io.history import HistoryRefused, HistoryUnavailable, away
 from skytrail.analytics.io.past import MomentQuestion, Past
 from skytrail.analytics.io.queries import Queries, QueryPart
 from skytrail.analytics.io.retold import HeardQuestion, Retold
@@ -78,6 +78,6 @@ class PartsApi:
         except HistoryRefused as error:
             raise HttpError(400, f"The store refuses the query: {error}") from error
         except HistoryUnavailable as error:
-            raise HttpError(503, str(error)) from error
+            raise away(error) from error
         finally:
             self._running_count -= 1

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import msgspec
 
 from skytrail.analytics.dry_run import Step
-from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable
+from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable, away
 from skytrail.analytics.io.other_nodes import OtherNodes, Part
 from skytrail.analytics.native_query import moment_of
 from skytrail.analytics.query import Statement
@@ -148,7 +148,7 @@ class Past:
         try:
             return await self._history.select(asked.sql, asked.parameters)
         except HistoryUnavailable as error:
-            raise HttpError(503, str(error)) from error
+            raise away(error) from error
         except HistoryRefused as error:
             raise HttpError(400, f"The store refuses it; choose fewer: {error}") from error
         finally:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Final
 from uuid import UUID, uuid1
 
-from skytrail.analytics.io.history import HistoryRefused, HistoryUnavailable
+from skytrail.analytics.io.history import HistoryRefused, HistoryUnavailable, away
 from skytrail.analytics.io.other_nodes import Headers, missing_headers
 from skytrail.analytics.io.queries import Asked, Queries
 from skytrail.analytics.io.tenants import Turns, tenant_of
@@ -128,6 +128,7 @@ class QueryApi:
             answer = await self._queries.rows(checked)
         except HistoryUnavailable as error:
             question.problem, question.status = str(error), 503
+            question.headers = away(error).headers
         except HistoryRefused as error:
             question.problem, question.status = f"The store refuses the query: {error}", 400
         except QueryUnusable as error:
@@ -146,7 +147,7 @@ class QueryApi:
     @staticmethod
     def _answered(question: Question) -> Response:
         if question.rows is None:
-            raise HttpError(question.status, question.problem)
+            raise HttpError(question.status, question.problem, question.headers)
         return json_reply({"value": question.rows}, headers=question.headers)
 
     def _question(self, request: Request) -> Question:
@@ -161,7 +162,7 @@ class QueryApi:
     async def _progress(self, request: Request) -> Response:
         question = self._question(request)
         if question.problem:
-            raise HttpError(question.status, question.problem)
+            raise HttpError(question.status, question.problem, question.headers)
         href = f"/analytics/query/{question.id}/chunk-final/0" if question.is_done else ""
         chunk = {"start_time": question.start_time, "end_time": question.end_time, "href": href}
         return json_reply({"progress": 100 if question.is_done else 0, "chunks": [chunk]})
@@ -242,7 +243,9 @@ class QueryApi:
             values, missing = await self._queries.values(asked)
         except UnknownField as error:
             raise HttpError(404, str(error)) from error
-        except (HistoryUnavailable, HistoryRefused) as error:
+        except HistoryUnavailable as error:
+            raise away(error) from error
+        except HistoryRefused as error:
             raise HttpError(503, str(error)) from error
         return values, missing_headers(missing)
 

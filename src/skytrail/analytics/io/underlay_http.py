@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from skytrail.analytics.collector import Collector
-from skytrail.analytics.io.history import HistoryRefused, HistoryUnavailable
+from skytrail.analytics.io.history import HistoryRefused, HistoryUnavailable, away
 from skytrail.analytics.io.other_nodes import missing_headers
 from skytrail.analytics.io.queries import Asked, Queries
 from skytrail.analytics.query_request import Match, QueryRequest, QueryUnusable
@@ -137,7 +137,7 @@ async def named_rows(
     try:
         found = await queries.rows(asked)
     except HistoryUnavailable as error:
-        raise HttpError(503, str(error)) from error
+        raise away(error) from error
     except HistoryRefused as error:
         raise HttpError(400, f"The store refuses the query: {error}") from error
     except QueryUnusable as error:
