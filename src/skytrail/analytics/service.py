@@ -47,7 +47,7 @@ from skytrail.analytics.io.retold import Retold
 from skytrail.analytics.io.sandesh_server import SandeshServer
 from skytrail.analytics.io.spool import Spool
 from skytrail.analytics.io.telemetry_server import TelemetryServer
-from skytrail.analytics.io.tenants import Turns, admit_told
+from skytrail.analytics.io.tenants import NodeApp, Turns, admit_told
 from skytrail.analytics.io.underlay_http import UnderlayApi
 from skytrail.analytics.io.writer import HistoryWriter
 from skytrail.analytics.kafka_feed import KafkaFeed
@@ -59,7 +59,7 @@ from skytrail.analytics.watchman import Watchman
 from skytrail.client import AsyncApiClient
 from skytrail.client.access import NO_ACCESS, Access
 from skytrail.client.transport import DEFAULT_URL
-from skytrail.runtime.asgi import Admit, AsgiApp, CheckHost, Request, Router
+from skytrail.runtime.asgi import Admit, CheckHost, Request, Router
 from skytrail.runtime.browsers import refuse_other_sites
 from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.introspection import Introspection, TableSource
@@ -204,7 +204,7 @@ class AnalyticsService:
                 group.create_task(self.kafka.run(), name="analytics-kafka")
             group.create_task(
                 serve(
-                    AsgiApp(
+                    NodeApp(
                         router,
                         admit=_admission(gate),
                         check_host=settings.check_host,

@@ -53,6 +53,7 @@ from uuid import uuid4
 import msgspec
 import structlog
 
+from skytrail.runtime.fair_share import FairShare
 from skytrail.runtime.http_error import Header, HttpError
 from skytrail.runtime.stream_limits import StreamLimits
 
@@ -278,6 +279,7 @@ class AsgiApp:
         """``check_host`` is asked first, of every request."""
         self._handler = handler
         self._streams = streams or StreamLimits()
+        self.shares = FairShare()
         self._check_host = check_host
         self._admit = admit
         self._at_once = at_once
@@ -291,6 +293,10 @@ class AsgiApp:
     def stream_client(self, request: Request) -> str:
         """Return for whom an open stream counts; empty: for nobody."""
         return request.client
+
+    def share_of(self, request: Request) -> tuple[str, int]:
+        """Return whose share of the work a request takes, and how much; empty: nobody's."""
+        return "", 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -348,7 +354,9 @@ class AsgiApp:
             self._check_length(request)
             if receive is not None:
                 request.body = await self._read_body(request, receive)
-            reply = await self._handler(request)
+            sender, weight = self.share_of(request)
+            async with self.shares.turn(sender, weight) if sender else nullcontext():
+                reply = await self._handler(request)
             client = self.stream_client(request)
             if client and isinstance(reply, StreamResponse):
                 # Nothing waits between here and ``stream``, which counts it.

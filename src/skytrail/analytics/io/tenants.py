@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from skytrail.analytics.tenant_view import NOT_SHOWN, Tenant
-from skytrail.runtime.asgi import HttpError, Request
+from skytrail.runtime.asgi import AsgiApp, HttpError, Request
 from skytrail.runtime.tenant import PROJECT_HEADER, USER_HEADER
 
 RUNNING_COUNT_MAX: Final = 4
@@ -93,6 +93,14 @@ def sender_of(request: Request) -> Sender:
 def tenant_of(request: Request) -> Tenant | None:
     """Return whose part of history is shown; None: all of it."""
     return sender_of(request).tenant
+
+
+class NodeApp(AsgiApp):
+    """The node's application: each member of a project has a share of its work."""
+
+    def share_of(self, request: Request) -> tuple[str, int]:
+        sender = sender_of(request)
+        return ("", 0) if sender.tenant is None else (f"{sender.tenant.project} {sender.user}", 1)
 
 
 class Turns:

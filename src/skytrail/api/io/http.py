@@ -50,6 +50,7 @@ from skytrail.runtime.asgi import (
     Router,
     StreamResponse,
 )
+from skytrail.runtime.fair_share import AT_ONCE
 from skytrail.runtime.introspection import Introspection
 from skytrail.runtime.metrics import Sample
 from skytrail.runtime.stream_limits import StreamLimits
@@ -57,6 +58,12 @@ from skytrail.runtime.stream_limits import StreamLimits
 _EVENT_STREAM = "text/event-stream"
 _HISTORY = re.compile("[0-9a-f]{1,64}")
 _METHOD_NOT_ALLOWED = "Method not allowed."
+
+
+_BYTES_OF_A_SHARE = 2_048
+"""Of a body: what it asks for is planned in one go, some ten operations in as much."""
+_OF_A_LIST = AT_ONCE
+"""Weight of reading a collection, which may be all of its type: one at a time."""
 
 
 class Routes(Protocol):
@@ -82,6 +89,7 @@ class HttpApi(AsgiApp):
         """``gate`` asks who sends a request; ``admit`` stands in for it in tests; ``also`` is
         served beside the API: the console's files, the passage to analytics.
         """
+        self._by_path = service.schema.by_path
         dispatch = Dispatch(service, deriver, gate, also)
         super().__init__(
             Fresh(service, Mirrored(None if gate is None else gate.directory, dispatch)),
@@ -98,6 +106,22 @@ class HttpApi(AsgiApp):
         if isinstance(caller, Caller) and caller not in {NOBODY_ASKED, STRANGER}:
             return "" if caller.is_system else f"user {caller.project} {caller.user}"
         return address_key(request.client) if request.client else ""
+
+    def share_of(self, request: Request) -> tuple[str, int]:
+        """A member of a project, by its user; the longer its work holds up the loop, the more it is.
+
+        Components and administrators are what members wait for, and have no share.
+        """
+        caller = request.identity
+        if not isinstance(caller, Caller) or caller in {NOBODY_ASKED, STRANGER}:
+            return "", 0
+        if caller.is_system or caller.is_admin:
+            return "", 0
+        weight = 1 + len(request.body) // _BYTES_OF_A_SHARE
+        named = self._by_path.get(request.segments[0].lower()) if request.segments else None
+        if named is not None and named[1] and request.method == "GET":
+            weight = _OF_A_LIST
+        return f"{caller.project} {caller.user}", weight
 
     def body_limit(self, request: Request) -> int:
         if request.segments[:1] == ("api",):
