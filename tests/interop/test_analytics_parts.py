@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
+import re
 import socket
 import time
 
@@ -43,7 +45,7 @@ class Node:
         folder = daemons.folder
         self.name, self.folder, self._daemons = name, folder, daemons
         self.url, self.socket = f"http://127.0.0.1:{port}", folder / f"{name}.sock"
-        self.store = folder / f"{name}-history.sock"
+        self.store, self.spool = folder / f"{name}-history.sock", folder / f"{name}-spool"
         self._options = [part for peer in peers for part in ("--peer", peer)]
         self._port = port
         kept = ("--data", folder / f"{name}-data", "--socket", self.store)
@@ -54,7 +56,7 @@ class Node:
         self._daemons.start(
             self.name, "--name", self.name, "--port", self._port, "--history", self.store,
             "--socket", self.folder / f"{self.name}-rest.sock",
-            "--telemetry-socket", self.socket, "--spool", self.folder / f"{self.name}-spool",
+            "--telemetry-socket", self.socket, "--spool", self.spool,
             "--log-level", "error", *self._options, module="analytics",
         )  # fmt: skip
         wait_until(lambda: httpx.get(f"{self.url}/healthz").status_code == 200, "the store")
@@ -226,13 +228,14 @@ TOLD_COUNT = 40
 class Host:
     """A process that tells sessions and logs, by the code that agents have."""
 
-    def __init__(self, *nodes):
+    def __init__(self, *nodes, name="teller"):
         clock = SystemClock()
+        self.name = name
         self.tap = LogTap(clock)
         self._sessions = []
         self.told_count = 0
         self.telemetry = Telemetry(
-            hello_of_this_process("teller", "Compute", "agent"), self._nothing,
+            hello_of_this_process(name, "Compute", "agent"), self._nothing,
             Collectors([node.socket for node in nodes], return_every_s=0.2), clock, self.tap,
             SessionSource(self._take, dict, lambda: TOLD_COUNT),
         )  # fmt: skip
@@ -249,9 +252,10 @@ class Host:
     def tell(self):
         at_us = time.time_ns() // 1000
         for number in range(TOLD_COUNT):
-            self._sessions.append({"T": at_us + number, "vn": "told", "sample_weight": 1.0})
-            self.tap.keep(Log(timestamp_us=at_us + number, level=6, event="told"))
-        self.told_count += TOLD_COUNT
+            self._sessions.append({"T": at_us + number, "vn": self.name, "sample_weight": 1.0})
+            self.told_count += 1
+            event = f"mark{self.told_count}"
+            self.tap.keep(Log(timestamp_us=at_us + number, level=6, event=event))
 
 
 async def until(condition, what):
@@ -261,12 +265,12 @@ async def until(condition, what):
     return what
 
 
-def counted(node):
+def counted(node, name="teller"):
     """Return how many sessions and logs of the process are known, and whose part is missing."""
     found, missing = [], set()
     for table, column, condition in (
-        (RECORD, "COUNT(vn)", {"name": "vn", "value": "told"}),
-        ("MessageTable", "COUNT(Source)", {"name": "Source", "value": "teller"}),
+        (RECORD, "COUNT(vn)", {"name": "vn", "value": name}),
+        ("MessageTable", "COUNT(Source)", {"name": "Source", "value": name}),
     ):
         asked = {"table": table, "start_time": "now-10m", "end_time": "now"}
         reply = node.ask({**asked, "select_fields": [column], "where": [[condition]]})
@@ -307,6 +311,117 @@ def test_a_node_that_is_killed_is_missing_and_comes_back_with_its_part(nodes):
     assert f"what these analytics nodes keep is missing: {one.url}" in shown.stderr
     readable = httpx.get(f"{other.url}/api/v1/logs?source=teller", timeout=60)
     assert "missing" not in readable.json()
+
+
+class Relay:
+    """Stands between a process and a node; what the node says after its first word is held back while ``is_deaf``."""
+
+    def __init__(self, node, folder):
+        self._node = node
+        self.socket = folder / f"{node.name}-relay.sock"
+        self.is_deaf = False
+
+    async def start(self):
+        self.is_deaf = False
+        self._server = await asyncio.start_unix_server(self._accept, self.socket)
+
+    def stop(self):
+        """Let nobody in: the node is not there."""
+        self._server.close()
+        self.socket.unlink()
+
+    async def _accept(self, reader, writer):
+        upper, lower = await asyncio.open_unix_connection(self._node.socket)
+        passing = [self._pass(reader, lower, is_up=True), self._pass(upper, writer, is_up=False)]
+        await asyncio.wait(map(asyncio.ensure_future, passing), return_when="FIRST_COMPLETED")
+        writer.close()
+        lower.close()
+
+    async def _pass(self, reader, writer, *, is_up):
+        is_first = True
+        with contextlib.suppress(OSError):
+            while content := await reader.read(65536):
+                if is_up or is_first or not self.is_deaf:
+                    writer.write(content)
+                is_first = False
+
+
+def kill_before_acknowledged(node, is_written):
+    """End a node as soon as something is on its disk."""
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        for path in node.spool.glob("*.bundle"):
+            with contextlib.suppress(FileNotFoundError):
+                if is_written(path.read_bytes()):
+                    node.kill()
+                    return
+    pytest.fail("nothing is written")
+
+
+def numbered(folder):
+    """Return what a node's metrics say of copies."""
+    metrics = httpx.get(f"{folder}/metrics", timeout=10).text
+    return {
+        name: float(value)
+        for name, value in re.findall(
+            r"^skytrail_analytics_rows_(\w+)_total ([\d.]+)$", metrics, re.MULTILINE
+        )
+    }
+
+
+@pytest.mark.parametrize("is_second_killed_too", [False, True])
+def test_rows_written_before_the_kill_and_told_another_node_are_counted_once(
+    nodes, tmp_path, is_second_killed_too
+):
+    one, other, _ = nodes
+    relays = [Relay(node, tmp_path) for node in (one, other)]
+    host = Host(*relays, name=f"doubter{is_second_killed_too}")
+
+    def known(node):
+        return counted(node, host.name)
+
+    async def story():
+        for relay in relays:
+            await relay.start()
+        telling = asyncio.create_task(host.telemetry.run())
+        host.tell()
+        await until(lambda: known(one) == ([TOLD_COUNT] * 2, ""), "the first is told")
+        await until(lambda: not host.telemetry.unkept_count, "and it is acknowledged")
+        killed = [one, other] if is_second_killed_too else [one]
+        for relay, node in zip(relays, killed, strict=False):
+            relay.is_deaf = True
+            host.tell()
+            # The last log of those: what waits for its store as well as what is not acknowledged.
+            marks = f"mark{host.told_count}".encode()
+            await asyncio.to_thread(kill_before_acknowledged, node, lambda it, m=marks: m in it)
+            relay.stop()
+        if not is_second_killed_too:
+            await until(lambda: known(other)[0] == [TOLD_COUNT] * 2, "the other is told")
+            await until(lambda: not host.telemetry.unkept_count, "and it is acknowledged")
+        await asyncio.to_thread(one.start)
+        await relays[0].start()
+        if is_second_killed_too:
+            await until(lambda: list(one.spool.glob("*.aside")), "some waits for the other")
+            await asyncio.to_thread(other.start)
+            await relays[1].start()
+        withdrawing = other if is_second_killed_too else one
+        await until(lambda: numbered(withdrawing.url)["withdrawn"] >= TOLD_COUNT, "withdrawn")
+        host.tell()
+        await until(lambda: not host.telemetry.unkept_count, "all is acknowledged")
+        for node in (one, other):
+            expected = [host.told_count] * 2, ""
+            await until(lambda node=node, all_=expected: known(node) == all_, node.name)
+        await until(lambda: not list(one.spool.glob("*.aside")), "nothing waits")
+        assert not list(other.spool.glob("*.aside"))
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+        for relay in relays:
+            relay.stop()
+
+    asyncio.run(story())
+
+    for node in (one, other):
+        assert known(node) == ([host.told_count] * 2, "")
 
 
 def test_what_one_node_keeps_is_not_told_to_the_next_again(nodes):

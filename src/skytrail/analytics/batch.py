@@ -11,12 +11,12 @@ what is its own, and others' rows go on.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, cast
 
 from skytrail.analytics.native import FORMAT, Block
-from skytrail.analytics.pieces import ROWS, Part, rows_part
+from skytrail.analytics.pieces import ROWS, Part, Told, rows_part
 
 ROWS_COUNT_MAX: Final = 100_000
 BATCH_COUNT: Final = 20_000
@@ -33,6 +33,9 @@ _SEVERITIES: Final = 9
 """Levels 0 to 7 of syslog, and one for everything beyond."""
 _ROW_BYTES: Final = 512
 """What a row takes beside its texts."""
+
+_OURS: Final = Told("", 0, [0])
+"""Of rows that no other node can have."""
 
 Row = dict[str, object]
 
@@ -60,7 +63,7 @@ class _Held:
 
     count: int = 0
     size: int = 0
-    rows: list[deque[tuple[Row, int]]] = field(
+    rows: list[deque[tuple[Row, int, Told | None]]] = field(
         default_factory=lambda: [deque() for _ in range(_SEVERITIES)]
     )
     """By level."""
@@ -68,7 +71,7 @@ class _Held:
     def shed(self) -> tuple[int, int]:
         """Drop the oldest of the least severe rows; returns its level and size."""
         level = next(each for each in reversed(range(_SEVERITIES)) if self.rows[each])
-        _, size = self.rows[level].popleft()
+        _, size, _ = self.rows[level].popleft()
         self.count -= 1
         self.size -= size
         return level, size
@@ -101,13 +104,16 @@ class Batch:
     def is_full(self) -> bool:
         return self._count >= self._full_count or self.bytes_count >= BATCH_BYTES
 
-    def add(self, row: Row, level: int = 3, source: str = "") -> None:
-        """Add a row; one that is less severe may have to go for it, or it itself."""
+    def add(self, row: Row, level: int = 3, source: str = "", told: Told | None = None) -> None:
+        """Add a row; one that is less severe may have to go for it, or it itself.
+
+        ``told`` is the message it comes from, where another node may have it as well.
+        """
         size = _size_of(row)
         held = self._by_source.get(source)
         if held is None:
             held = self._by_source[source] = _Held()
-        held.rows[min(max(level, 0), _SEVERITIES - 1)].append((row, size))
+        held.rows[min(max(level, 0), _SEVERITIES - 1)].append((row, size, told))
         held.count += 1
         held.size += size
         self._count += 1
@@ -125,14 +131,17 @@ class Batch:
 
     def take(self, count: int = BATCH_COUNT, size_max: int = BATCH_BYTES) -> list[Row]:
         """Remove and return some rows, the most severe first; one at least if there is any."""
-        taken: list[Row] = []
+        return [row for row, _ in self._take(count, size_max)]
+
+    def _take(self, count: int, size_max: int) -> list[tuple[Row, Told | None]]:
+        taken: list[tuple[Row, Told | None]] = []
         left = size_max
         for level in range(_SEVERITIES):
             for held in self._by_source.values():
                 rows = held.rows[level]
                 while rows and len(taken) < count and left > 0:
-                    row, size = rows.popleft()
-                    taken.append(row)
+                    row, size, told = rows.popleft()
+                    taken.append((row, told))
                     left -= size
                     held.count -= 1
                     held.size -= size
@@ -144,8 +153,21 @@ class Batch:
 
     def take_parts(self) -> tuple[str, list[Part]]:
         """Remove and return some rows; every row has every column."""
-        rows = self.take(self._full_count)
-        return ROWS, [rows_part({name: [row[name] for row in rows] for name in rows[0]}, len(rows))]
+        taken = self._take(self._full_count, BATCH_BYTES)
+        rows = [row for row, _ in taken]
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        return ROWS, [rows_part(columns, len(rows), _told_of([told for _, told in taken]))]
+
+
+def _told_of(each: Sequence[Told | None]) -> list[Told]:
+    """Return the messages that rows come from, those of one run of a generator together; none where all are ours alone."""
+    found: list[Told] = []
+    for told in each:
+        whose = _OURS if told is None else told
+        if not found or (found[-1].generator, found[-1].run) != (whose.generator, whose.run):
+            found.append(Told(whose.generator, whose.run, []))
+        found[-1].numbers.extend(whose.numbers)
+    return found if any(told.generator for told in found) else []
 
 
 def _size_of(row: Row) -> int:
@@ -169,8 +191,8 @@ class BlockBatch:
     def __init__(
         self, rows_count_max: int = BLOCK_ROWS_COUNT_MAX, bytes_max: int = BYTES_MAX
     ) -> None:
-        self._blocks: dict[int, tuple[str, Block]] = {}
-        """By number, in order of coming, with who told."""
+        self._blocks: dict[int, tuple[str, Block, Told | None]] = {}
+        """By number, in order of coming, with who told, and by which message."""
         self._by_source: dict[str, deque[int]] = {}
         self._sizes: Counter[str] = Counter()
         self._number = 0
@@ -188,10 +210,10 @@ class BlockBatch:
     def is_full(self) -> bool:
         return self._count >= BLOCK_ROWS_COUNT or self.bytes_count >= BATCH_BYTES
 
-    def add(self, block: Block, source: str = "") -> None:
-        """Add rows; the oldest of who has the most go where there is no room."""
+    def add(self, block: Block, source: str = "", told: Told | None = None) -> None:
+        """Add rows; the oldest of who has the most go where there is no room. ``told`` as of :meth:`Batch.add`."""
         self._number += 1
-        self._blocks[self._number] = source, block
+        self._blocks[self._number] = source, block, told
         self._by_source.setdefault(source, deque()).append(self._number)
         self._sizes[source] += block.size
         self._count += block.count
@@ -200,26 +222,26 @@ class BlockBatch:
             self._count > self._rows_count_max or self.bytes_count > self._bytes_max
         ):
             most = max(self._sizes, key=self._sizes.__getitem__)
-            self.shed[BLOCKS_LEVEL] += self._remove(self._by_source[most][0]).count
+            self.shed[BLOCKS_LEVEL] += self._remove(self._by_source[most][0])[0].count
 
-    def _remove(self, number: int) -> Block:
+    def _remove(self, number: int) -> tuple[Block, Told | None]:
         """Remove a block, the oldest of its source."""
-        source, block = self._blocks.pop(number)
+        source, block, told = self._blocks.pop(number)
         self._by_source[source].popleft()
         self._sizes[source] -= block.size
         self._count -= block.count
         self.bytes_count -= block.size
         if not self._by_source[source]:
             del self._by_source[source], self._sizes[source]
-        return block
+        return block, told
 
     def take_parts(self) -> tuple[str, list[Part]]:
         """Remove and return the oldest rows."""
         taken: list[Part] = []
         count = size = 0
         while self._blocks and count < BLOCK_ROWS_COUNT and size < BATCH_BYTES:
-            block = self._remove(next(iter(self._blocks)))
-            taken.append(Part(block.count, block.encode()))
+            block, told = self._remove(next(iter(self._blocks)))
+            taken.append(Part(block.count, block.encode(), [] if told is None else [told]))
             count += block.count
             size += block.size
         return FORMAT, taken

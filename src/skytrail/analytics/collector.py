@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from skytrail.analytics.batch import Batch, BlockBatch, Waiting
+from skytrail.analytics.copies import Copies
 from skytrail.analytics.generators import Generators
 from skytrail.analytics.history_rows import LOGGED, gap_row, is_timely, message_row
-from skytrail.analytics.pieces import Heard
+from skytrail.analytics.pieces import Heard, Told
 from skytrail.analytics.sandesh_flows import MESSAGES as FLOWS_MESSAGES
 from skytrail.analytics.sandesh_flows import flows_of
 from skytrail.analytics.sandesh_sessions import MESSAGE as SESSIONS_MESSAGE
@@ -83,6 +84,8 @@ class Collector:
         """Rows of the table of UVEs over time that wait for the store."""
         self.heard = Heard()
         self.sequences = Sequences()
+        self.copies = Copies()
+        """What other nodes may have as well of what is told here."""
         self.tags = TagNames()
         """As configuration names them."""
         self.taken: Counter[str] = Counter()
@@ -179,9 +182,10 @@ class Collector:
         except DecodeError:
             self.drop(generator, "unusable")
 
-    def keep(self, message: SandeshMessage) -> None:
-        """Have a message of a log written to history."""
-        self.messages.add(message_row(message), message.header.level, message.header.source)
+    def keep(self, message: SandeshMessage, told: Told | None = None) -> None:
+        """Have a message of a log written to history; ``told`` as of :meth:`Batch.add`."""
+        header = message.header
+        self.messages.add(message_row(message), header.level, header.source, told)
 
     def keep_sessions(
         self,
@@ -189,15 +193,17 @@ class Collector:
         source: str,
         latest_us: int = LATEST_US,
         named: Mapping[str, Texts] = NO_NAMES,
+        told: Told | None = None,
     ) -> None:
         """Have sessions of a host written to history; ``DecodeError`` when they cannot be."""
-        self.sessions.add(block_of(message, source, self.tags, latest_us, named=named), source)
+        block = block_of(message, source, self.tags, latest_us, named=named)
+        self.sessions.add(block, source, told)
         if self.follower is not None:
             self.follower.sessions(message, source, named)
 
-    def keep_gap(self, source: str, module: str, lost: Lost) -> None:
+    def keep_gap(self, source: str, module: str, lost: Lost, told: Told | None = None) -> None:
         """Have it written to history that something is missing there; ``DecodeError`` for no gap."""
-        self.gaps.add(gap_row(source, module, lost), source=source)
+        self.gaps.add(gap_row(source, module, lost), source=source, told=told)
 
     def count(self, generator: str, kind: str, size: int) -> None:
         """Count a message that came."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import Final
 
 import msgspec
@@ -12,11 +13,48 @@ COUNT_MAX: Final = 100_000
 """Of generators whose positions are known; who came first goes first."""
 
 
+IsAside = Callable[[str, int, int], bool]
+"""Tells of a generator, its run and the number of a message whether its rows are set aside."""
+
+
+class Told(msgspec.Struct, frozen=True, array_like=True):
+    """Which messages of a run of a generator some rows come from."""
+
+    generator: str
+    run: int
+    numbers: list[int]
+
+
 class Part(msgspec.Struct, frozen=True, array_like=True):
     """Some rows of a piece, encoded."""
 
     count: int
     content: bytes
+    told: list[Told] = msgspec.field(default_factory=list)
+    """Where another node may have them as well: of ``JSONColumns`` a number for each row in order, else one for all."""
+
+    def divided(self, is_aside: IsAside) -> tuple[Part | None, Part | None]:
+        """Return the rows that stay, and those that are set aside."""
+        aside = [
+            is_aside(each.generator, each.run, number)
+            for each in self.told
+            for number in each.numbers
+        ]
+        if not any(aside):
+            return self, None
+        if all(aside):
+            return None, self
+        columns = msgspec.json.decode(self.content, type=dict[str, list[object]])
+        return self._of(columns, [not each for each in aside]), self._of(columns, aside)
+
+    def _of(self, columns: dict[str, list[object]], chosen: Sequence[bool]) -> Part:
+        places = iter(chosen)
+        told = [
+            Told(each.generator, each.run, [n for n in each.numbers if next(places)])
+            for each in self.told
+        ]
+        rows = {name: list(compress(values, chosen)) for name, values in columns.items()}
+        return rows_part(rows, sum(chosen), [each for each in told if each.numbers])
 
 
 class Piece(msgspec.Struct, frozen=True, array_like=True):
@@ -34,6 +72,16 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
 
     def body(self) -> bytes:
         return b"".join(each.content for each in self.parts)
+
+    def divided(self, is_aside: IsAside) -> tuple[Piece | None, Piece | None]:
+        """Return the rows that stay, under the same token, and those that are set aside, under one of their own."""
+        both = [part.divided(is_aside) for part in self.parts]
+        stay = [part for part, _ in both if part is not None]
+        aside = [part for _, part in both if part is not None]
+        return (
+            Piece(self.table, self.format, self.token, stay) if stay else None,
+            Piece(self.table, self.format, f"{self.token}a", aside) if aside else None,
+        )
 
     def halves(self) -> Sequence[Piece]:
         """Return the same rows as two pieces; none when they cannot be divided."""
@@ -59,9 +107,20 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
         ]
 
 
-def rows_part(columns: dict[str, list[object]], count: int) -> Part:
+def rows_part(columns: dict[str, list[object]], count: int, told: Sequence[Told] = ()) -> Part:
     """Return columns of equal length as JSON."""
-    return Part(count, msgspec.json.encode(columns))
+    return Part(count, msgspec.json.encode(columns), list(told))
+
+
+class Range(msgspec.Struct, frozen=True, array_like=True):
+    """Messages of a run of a generator, from the first number to the last."""
+
+    generator: str
+    run: int
+    first: int
+    last: int
+    noted_us: int = 0
+    """Since 1970; 0: it does not matter."""
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True):
@@ -69,6 +128,14 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
 
     run: int
     number: int
+
+
+class Copied(msgspec.Struct, frozen=True, array_like=True):
+    """What is known of other nodes' copies (:mod:`skytrail.analytics.copies`), as of a bundle."""
+
+    confirmed: dict[str, Position]
+    unsure: list[Range]
+    kept: list[Range]
 
 
 class Bundle(msgspec.Struct, frozen=True, array_like=True):
@@ -79,6 +146,27 @@ class Bundle(msgspec.Struct, frozen=True, array_like=True):
     """By generator, of all that are known."""
     until_us: int
     """When it was made, since 1970."""
+    copied: Copied | None = None
+    is_judged: bool = False
+    """What another node may have of it was set aside already."""
+
+    def ranges(self) -> list[Range]:
+        """Return which messages its rows come from that another node may have as well."""
+        found: dict[tuple[str, int], tuple[int, int]] = {}
+        for told in (told for piece in self.pieces for part in piece.parts for told in part.told):
+            if told.generator:
+                first, last = min(told.numbers), max(told.numbers)
+                former = found.get((told.generator, told.run), (first, last))
+                place = min(first, former[0]), max(last, former[1])
+                found[told.generator, told.run] = place
+        return [Range(*whose, *place) for whose, place in found.items()]
+
+    def divided(self, is_aside: IsAside) -> tuple[Bundle, list[Piece]]:
+        """Return the bundle without what is set aside, which counts as judged, and that."""
+        both = [piece.divided(is_aside) for piece in self.pieces]
+        stay = [piece for piece, _ in both if piece is not None]
+        aside = [piece for _, piece in both if piece is not None]
+        return msgspec.structs.replace(self, pieces=stay, is_judged=True), aside
 
 
 class Heard:

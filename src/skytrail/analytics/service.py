@@ -36,6 +36,7 @@ from skytrail.analytics.io.gate import ApiGate
 from skytrail.analytics.io.history import NO_LOGIN, History, Login
 from skytrail.analytics.io.http import AnalyticsApi
 from skytrail.analytics.io.introspect_http import IntrospectEverywhere
+from skytrail.analytics.io.judging import Judging
 from skytrail.analytics.io.native_http import NativeQueries
 from skytrail.analytics.io.other_nodes import OtherNodes
 from skytrail.analytics.io.own_uves import OwnUves
@@ -147,6 +148,7 @@ class AnalyticsService:
         self.telemetry = TelemetryServer(self.collector, self._clock, settings.tls, self.processes)
         self.writer: HistoryWriter | None = None
         self.others: OtherNodes | None = None
+        self.judging: Judging | None = None
         self.recorder: UveRecorder | None = None
         self.delivery = AlarmDelivery(settings.alarm_routes, settings.name)
         self.watchman.tell_people = self.delivery.tell
@@ -200,6 +202,8 @@ class AnalyticsService:
                 group.create_task(following, name="analytics-config")
             if writing is not None:
                 group.create_task(writing, name="analytics-history")
+            if self.judging is not None and self.writer is not None:
+                group.create_task(self.judging.run(self.writer), name="analytics-copies")
             if self.kafka is not None:
                 group.create_task(self.kafka.run(), name="analytics-kafka")
             group.create_task(
@@ -234,7 +238,10 @@ class AnalyticsService:
         past, turns = Past(history, settings.name, clock, self.others), Turns()
         DryRuns(past, self.watchman, clock, Turns(1)).add_routes(router)
         queries = Queries(history, clock, settings.keep_hours, settings.name, self.others)
-        retold = Retold(self.collector.heard, self.others, self.telemetry.is_connected)
+        copies = self.collector.copies
+        retold = Retold(
+            self.collector.heard, copies, spool, self.others, self.telemetry.is_connected
+        )
         self.telemetry.kept_elsewhere = retold.elsewhere
         PartsApi(settings.name, queries, past, retold).add_routes(router)
         questions = QueryApi(queries, clock, turns)
@@ -242,9 +249,12 @@ class AnalyticsService:
         questions.add_routes(router)
         NativeQueries(queries, history, turns).add_routes(router)
         UnderlayApi(queries, self.collector).add_routes(router)
+        if self.others is not None or spool.aside:
+            self.judging = Judging(copies, spool, self.others, clock, settings.name)
         self.writer = HistoryWriter(
             history, self.collector, spool, clock, name=settings.name,
             acknowledge=self.telemetry.acknowledge,
+            judge=None if self.judging is None else self.judging.judge,
         )  # fmt: skip
         self.writer.resume()
         self.recorder = UveRecorder(self.collector, settings.name, round(clock.wall() * 1e6))
@@ -354,6 +364,10 @@ class AnalyticsService:
         if self.others is not None:
             yield Sample("skytrail_analytics_parts_asked_total", self.others.asked_count)
             yield Sample("skytrail_analytics_parts_missing_total", self.others.missing_count)
+        if self.judging is not None:
+            judging = self.judging
+            yield Sample("skytrail_analytics_rows_withdrawn_total", judging.withdrawn_count)
+            yield Sample("skytrail_analytics_rows_unjudged_total", judging.unjudged_count)
         yield Sample("skytrail_analytics_uves", collector.uves.keys_count)
         yield Sample("skytrail_analytics_uve_changes_total", collector.uves.changes_count)
         raised = sum(1 for _ in self.watchman.board.all_raised())

@@ -41,6 +41,7 @@ from skytrail.runtime.unkept import BYTES_MAX, Loss, Losses, Unkept
 from skytrail.wire.errors import DecodeError
 from skytrail.wire.telemetry import (
     Ask,
+    Confirmed,
     Hello,
     Kept,
     Known,
@@ -242,7 +243,8 @@ class Telemetry:
             asyncio.create_task(self._preferred(turn), name="telemetry-returning") if turn else None
         )
         try:
-            writer.write(encode(self._hello))
+            hello = msgspec.structs.replace(self._hello, confirms=True, retold=self._unkept.newest)
+            writer.write(encode(hello))
             framer = TelemetryFramer()
             async with asyncio.timeout(CONNECT_S):
                 known = await _admitted(reader, framer)
@@ -253,7 +255,8 @@ class Telemetry:
             self._unkept.keep(known.kept)
             await self._send(writer, self._unkept.frames())
             hearing = asyncio.create_task(
-                self._hear(reader, framer, writer), name="telemetry-hearing"
+                self._hear(reader, framer, writer, confirms=known.wants_confirmation),
+                name="telemetry-hearing",
             )
             try:
                 await self._keep_telling(hearing, returning, writer)
@@ -298,7 +301,12 @@ class Telemetry:
             await asyncio.sleep(0)
 
     async def _hear(
-        self, reader: asyncio.StreamReader, framer: TelemetryFramer, writer: asyncio.StreamWriter
+        self,
+        reader: asyncio.StreamReader,
+        framer: TelemetryFramer,
+        writer: asyncio.StreamWriter,
+        *,
+        confirms: bool,
     ) -> None:
         """Hear what is kept; answer questions one after the other, beside what is told.
 
@@ -308,6 +316,9 @@ class Telemetry:
             message = decode(await _next_frame(reader, framer))
             if isinstance(message, Kept):
                 self._unkept.keep(message.number)
+                if confirms:
+                    writer.write(encode(Confirmed(number=message.number)))
+                    await writer.drain()
                 continue
             if not isinstance(message, Ask):
                 raise DecodeError("a collector that admitted a process asks, and says what is kept")

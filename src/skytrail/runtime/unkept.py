@@ -48,6 +48,11 @@ class Unkept:
             self.lost[kind, OVERFLOW] += count
         return frame
 
+    @property
+    def newest(self) -> int:
+        """The number of the last message that somebody was told and nobody keeps, as far as is known; 0: none."""
+        return self._frames[-1][0] if self._frames else 0
+
     def keep(self, number: int) -> None:
         """Forget everything up to a number: it is kept."""
         while self._frames and self._frames[0][0] <= number:

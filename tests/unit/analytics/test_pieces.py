@@ -7,7 +7,17 @@ import json
 import pytest
 
 from skytrail.analytics.io.spool import Spool, SpoolUnusable
-from skytrail.analytics.pieces import ROWS, Bundle, Heard, Part, Piece, Position, rows_part
+from skytrail.analytics.pieces import (
+    ROWS,
+    Bundle,
+    Heard,
+    Part,
+    Piece,
+    Position,
+    Range,
+    Told,
+    rows_part,
+)
 
 
 def test_halves_of_rows_are_the_rows_with_tokens_of_their_own():
@@ -133,3 +143,76 @@ def test_spool_says_when_it_is_full(tmp_path, is_on_disk):
     spool.done(spool.first())
     assert spool.has_room
     assert spool.is_durable == is_on_disk
+
+
+def test_rows_of_some_messages_are_set_aside_from_the_others():
+    rows = rows_part({"a": [1, 2, 3]}, 3, [Told("h1", 7, [4, 5]), Told("", 0, [0])])
+    block, other = Part(2, b"x", [Told("h1", 7, [6])]), Part(1, b"y", [Told("h2", 7, [5])])
+    whole = Bundle(
+        [Piece("message", ROWS, "t", [rows]), Piece("session", "Native", "u", [block, other])],
+        {},
+        9,
+    )
+
+    stays, aside = whole.divided(lambda name, run, number: (name, run) == ("h1", 7) and number > 4)
+
+    assert whole.ranges() == [Range("h1", 7, 4, 6), Range("h2", 7, 5, 5)]
+    assert [(each.token, each.count, each.body()) for each in stays.pieces] == [
+        ("t", 2, b'{"a":[1,3]}'), ("u", 1, b"y"),
+    ]  # fmt: skip
+    assert [(each.token, each.count, each.body()) for each in aside] == [
+        ("ta", 1, b'{"a":[2]}'), ("ua", 2, b"x"),
+    ]  # fmt: skip
+    assert Bundle(aside, {}, 9).ranges() == [Range("h1", 7, 5, 6)]
+    assert stays.ranges() == [Range("h1", 7, 4, 4), Range("h2", 7, 5, 5)]
+    assert (whole.is_judged, stays.is_judged) == (False, True)
+
+
+def test_what_is_set_aside_is_there_after_a_restart(tmp_path):
+    spool = Spool(tmp_path)
+    spool.add(bundle(1))
+    aside = [Piece("session", "Native", "t1a", [Part(1, b"z", [Told("h1", 7, [3])])])]
+    stays = Bundle([], {"h1": Position(7, 3)}, 9, is_judged=True)
+
+    spool.set_aside(stays, aside)
+    again = Spool(tmp_path)
+
+    assert again.first() == stays
+    assert [ranges for _, ranges in again.aside.values()] == [[Range("h1", 7, 3, 3)]]
+    again.done(again.first())
+    last = Spool(tmp_path)
+    assert last.read_aside(1).pieces == aside
+    last.add(bundle(2))
+    assert (tmp_path / "0000000000000002.bundle").exists()
+    last.aside_done(1)
+    assert not Spool(tmp_path).aside
+
+
+def test_rows_set_aside_before_the_bundle_was_written_without_them_are_in_one_place(tmp_path):
+    spool = Spool(tmp_path)
+    spool.add(bundle(1))
+    (tmp_path / "0000000000000001.aside").write_bytes(
+        (tmp_path / "0000000000000001.bundle").read_bytes()
+    )
+
+    again = Spool(tmp_path)
+
+    assert not again.aside
+    assert again.first() == bundle(1)
+
+
+def test_bundle_that_was_judged_is_not_judged_again(tmp_path):
+    spool = Spool(tmp_path)
+    spool.add(bundle(1))
+    spool.add(bundle(2))
+    spool.judged()
+
+    again = Spool(tmp_path)
+
+    assert again.first().is_judged
+    again.done(again.first())
+    assert not again.first().is_judged
+    again.done(again.first())
+    third = Spool(tmp_path)
+    third.add(bundle(3))
+    assert not third.first().is_judged

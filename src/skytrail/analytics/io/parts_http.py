@@ -4,6 +4,7 @@ POST /api/v1/parts/query     rows of a query, aggregates such that they can be m
 POST /api/v1/parts/values    tables of numbers, what they count, values of a column
 POST /api/v1/parts/moment    entities as this node knew them
 POST /api/v1/parts/heard     up to which number a process's messages are kept
+POST /api/v1/parts/copies    which of some messages this node has as well
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Final
 from skytrail.analytics.io.history import HistoryRefused, HistoryUnavailable, away
 from skytrail.analytics.io.past import MomentQuestion, Past
 from skytrail.analytics.io.queries import Queries, QueryPart
-from skytrail.analytics.io.retold import HeardQuestion, Retold
+from skytrail.analytics.io.retold import CopiesQuestion, HeardQuestion, Retold, Unsettled
 from skytrail.analytics.io.tenants import tenant_of
 from skytrail.analytics.query_request import QueryUnusable
 from skytrail.analytics.query_values import ValuesQuestion
@@ -40,6 +41,7 @@ class PartsApi:
         router.add("POST", "/api/v1/parts/values", self._values)
         router.add("POST", "/api/v1/parts/moment", self._moment)
         router.add("POST", "/api/v1/parts/heard", self._heard)
+        router.add("POST", "/api/v1/parts/copies", self._copies)
 
     async def _query(self, request: Request) -> Response:
         async with self._turn():
@@ -59,6 +61,15 @@ class PartsApi:
     async def _heard(self, request: Request) -> Response:
         # Many processes come at once where a node is lost; none of them asks the store.
         return self._told("kept", await self._retold.kept(request.json(HeardQuestion)))
+
+    async def _copies(self, request: Request) -> Response:
+        try:
+            kept, aside = await self._retold.copies(request.json(CopiesQuestion))
+        except Unsettled as error:
+            raise HttpError(
+                503, "What was heard is not judged yet", (("retry-after", "2"),)
+            ) from error
+        return json_reply({"node": self._name, "kept": kept, "aside": aside})
 
     def _told(self, name: str, part: object) -> Response:
         return json_reply({"node": self._name, name: part})

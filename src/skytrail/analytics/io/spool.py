@@ -3,6 +3,8 @@
 A bundle is a file, written whole and renamed; files are taken in the order of their numbers and deleted once the store has
 them. A bundle that is read again after a restart has the tokens it had: the store takes each piece once. Without a folder
 bundles are in memory, and nothing is kept before the store has it.
+
+Beside it lie rows that are set aside (``.aside``), until it is known whether another node keeps them.
 """
 
 from __future__ import annotations
@@ -14,12 +16,15 @@ from typing import Final
 
 import msgspec
 
-from skytrail.analytics.pieces import Bundle
+from skytrail.analytics.pieces import Bundle, Piece, Range
 
 BYTES_MAX: Final = 1 << 30
 """On disk; beyond, rows wait in memory, which sheds."""
 MEMORY_BYTES_MAX: Final = 128 << 20
 _SUFFIX: Final = ".bundle"
+_ASIDE: Final = ".aside"
+_JUDGED: Final = "judged"
+"""The number of the last bundle of which nothing has to be set aside any more."""
 _SETTLED: Final = "settled"
 """What the last bundle that was taken says of how far everybody was heard."""
 
@@ -40,6 +45,9 @@ class Spool:
         self.bytes_count = 0
         self.settled: Bundle | None = None
         """The newest that was here before this start; it says how far everybody was heard."""
+        self._judged = 0
+        self.aside: dict[int, tuple[int, list[Range]]] = {}
+        """What is set aside: by the number of its bundle, its size and which messages it comes from."""
         if folder is not None:
             self._load(folder)
 
@@ -68,7 +76,35 @@ class Spool:
         if not self._waiting:
             return None
         number, _, bundle = self._waiting[0]
-        return bundle if bundle is not None else _read(self._path(number))
+        found = bundle if bundle is not None else _read(self._path(number))
+        return msgspec.structs.replace(found, is_judged=True) if number <= self._judged else found
+
+    def judged(self) -> None:
+        """Note of the oldest bundle that nothing of it is to be set aside: it may go into the store."""
+        number = self._waiting[0][0]
+        if self._folder is not None:
+            self._write(self._folder / _JUDGED, str(number).encode())
+        self._judged = number
+
+    def set_aside(self, bundle: Bundle, pieces: list[Piece]) -> None:
+        """Have some pieces of the oldest bundle wait beside; ``bundle`` is what stays, in its place."""
+        number, size, _ = self._waiting[0]
+        aside = Bundle(pieces, {}, bundle.until_us)
+        if self._folder is not None:
+            content = msgspec.msgpack.encode(aside)
+            self._write(self._path(number).with_suffix(_ASIDE), content)
+            self._write(self._path(number), msgspec.msgpack.encode(bundle))
+            self.aside[number] = len(content), aside.ranges()
+        self._waiting[0] = number, size, None if self._folder else bundle
+
+    def read_aside(self, number: int) -> Bundle:
+        """Return what is set aside of a bundle; ``SpoolUnusable``."""
+        return _read(self._path(number).with_suffix(_ASIDE))
+
+    def aside_done(self, number: int) -> None:
+        """Drop what was set aside: it is known what becomes of it."""
+        self._path(number).with_suffix(_ASIDE).unlink(missing_ok=True)
+        self.aside.pop(number, None)
 
     def done(self, bundle: Bundle) -> None:
         """Drop the oldest bundle: the store has it."""
@@ -76,7 +112,7 @@ class Spool:
         self.bytes_count -= size
         if self._folder is None:
             return
-        rest = Bundle([], bundle.positions, bundle.until_us)
+        rest = Bundle([], bundle.positions, bundle.until_us, bundle.copied)
         self._write(self._folder / _SETTLED, msgspec.msgpack.encode(rest))
         self._path(number).unlink(missing_ok=True)
 
@@ -99,6 +135,24 @@ class Spool:
             self._waiting.append((self._number, size, None))
             self.bytes_count += size
         self.settled = self._newest(folder)
+        with contextlib.suppress(OSError, ValueError):
+            self._judged = int((folder / _JUDGED).read_bytes())
+        self._number = max(self._number, self._judged)
+        for path in sorted(folder.glob(f"*{_ASIDE}")):
+            self._number = max(self._number, int(path.stem))
+            self._load_aside(path)
+
+    def _load_aside(self, path: Path) -> None:
+        number = int(path.stem)
+        with contextlib.suppress(SpoolUnusable):
+            if self._path(number).exists() and not _read(self._path(number)).is_judged:
+                # The bundle still has these rows: the end came before it was written without them.
+                path.unlink()
+                return
+        try:
+            self.aside[number] = path.stat().st_size, _read(path).ranges()
+        except SpoolUnusable:
+            path.rename(path.with_suffix(".unreadable"))
 
     def _newest(self, folder: Path) -> Bundle | None:
         """Return the newest bundle that can be read; the others say themselves what is wrong with them."""

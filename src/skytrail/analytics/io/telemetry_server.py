@@ -27,6 +27,7 @@ from skytrail.wire.telemetry import (
     FRAME_BYTES_MAX,
     HELLO_BYTES_MAX,
     Answer,
+    Confirmed,
     Hello,
     Kept,
     Known,
@@ -198,8 +199,13 @@ class TelemetryServer:
         if self._collector.trust is not None:
             self._collector.trust.begin(generator, is_proven=peer.is_proven)
         try:
-            kept = self._collector.heard.begin(generator, run, elsewhere)
-            writer.write(encode(Known(newest=dict(newest), kept=kept)))
+            heard, copies = self._collector.heard, self._collector.copies
+            kept = heard.begin(generator, run, elsewhere)
+            if hello.confirms:
+                last = heard.of(generator, run)[0]
+                copies.begin(generator, run, hello.retold, last, self._wall_us())
+            known = Known(newest=dict(newest), kept=kept, wants_confirmation=copies.is_wanted)
+            writer.write(encode(known))
             await writer.drain()
             self._processes.connected(hello, writer)
             await self._read_on(peer)
@@ -207,6 +213,7 @@ class TelemetryServer:
             self._processes.gone(generator, writer)
             if self._writers.get(generator) is writer:
                 del self._writers[generator]
+                self._collector.copies.end(generator, self._wall_us())
                 self._collector.session_down(generator, self._clock.now())
 
     def is_connected(self, generator: str) -> bool:
@@ -258,7 +265,9 @@ class TelemetryServer:
                     collector.drop(generator, NOT_ITS_OWN)
                     return
                 collector.apply(change, now, message.statistics, self._wall_us())
-            elif isinstance(message, Log | Sessions | Lost) and not collector.heard.is_new(
+            elif isinstance(message, Confirmed):
+                collector.copies.confirm(generator, message.number)
+            elif isinstance(message, Log | Sessions | Lost) and not self._is_new(
                 generator, message.number
             ):
                 # Said again after a lost connection: who said it did not know that it was heard.
@@ -272,7 +281,10 @@ class TelemetryServer:
                     return
                 if not is_timely(message.timestamp_us, self._wall_us()):
                     raise DecodeError("a log of a time for which nothing is kept")
-                collector.keep(message_of(hello, message, sequence))
+                collector.keep(
+                    message_of(hello, message, sequence),
+                    collector.copies.told(generator, message.number),
+                )
             elif isinstance(message, Sessions):
                 collector.count(generator, "sessions", size)
                 self._keep_sessions(peer, message, size)
@@ -282,13 +294,21 @@ class TelemetryServer:
                     collector.drop(generator, "answer_not_waited_for")
             elif isinstance(message, Lost):
                 collector.count(generator, "lost", size)
-                collector.keep_gap(hello.source, hello.module, message)
+                told = collector.copies.told(generator, message.number)
+                collector.keep_gap(hello.source, hello.module, message, told)
             else:
                 raise ProcessConfused(
                     "a process that is admitted says UVEs, logs, sessions and answers"
                 )
         except DecodeError:
             collector.drop(generator, "unusable")
+
+    def _is_new(self, generator: str, number: int) -> bool:
+        """Tell whether a message was not heard yet, and note it."""
+        is_new = self._collector.heard.is_new(generator, number)
+        if is_new:
+            self._collector.copies.hear(generator, number)
+        return is_new
 
     def _keep_sessions(self, peer: _Peer, message: Sessions, size: int) -> None:
         """Have those sessions kept that are the machine's own; ``DecodeError`` for what none can be."""
@@ -305,7 +325,9 @@ class TelemetryServer:
             if refused_count:
                 collector.drop(hello.generator, NOT_ITS_OWN, refused_count)
         if own is not None:
-            collector.keep_sessions(own, hello.source, self._wall_us() + AHEAD_US_MAX)
+            told = collector.copies.told(hello.generator, message.number)
+            latest_us = self._wall_us() + AHEAD_US_MAX
+            collector.keep_sessions(own, hello.source, latest_us, told=told)
 
 
 def _check_name(hello: Hello, writer: asyncio.StreamWriter) -> None:

@@ -5,7 +5,8 @@
                                                              `--oldest first, until taken--> store
 ```
 Pieces of a bundle have tokens, so that one whose answer was lost is not stored twice, nor one that was read again after a
-restart. While the store is away bundles stay in the spool; when that is full rows wait in their
+restart. Where there are other nodes, only what no other node can have goes into the store at once
+(:mod:`skytrail.analytics.io.judging`). While the store is away bundles stay in the spool; when that is full rows wait in their
 :mod:`batch <skytrail.analytics.batch>`, which sheds by severity; nothing here grows.
 """
 
@@ -13,15 +14,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
 
 from skytrail.analytics.collector import Collector
+from skytrail.analytics.copies import Copies
 from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable
 from skytrail.analytics.io.spool import Spool, SpoolUnusable
-from skytrail.analytics.pieces import Bundle, Piece
+from skytrail.analytics.pieces import Bundle, Copied, Piece
 from skytrail.analytics.uve_past import NODE_WAS_DOWN
 from skytrail.runtime.clock import Clock
 from skytrail.wire.telemetry import Lost
@@ -38,10 +40,15 @@ MODULE: Final = "contrail-collector"
 _KINDS: Final = {"message": "log", "session": "session", "uve": "uve"}
 
 Acknowledge = Callable[[Mapping[str, int]], None]
+Judge = Callable[[Bundle], Awaitable[Bundle]]
+"""Returns what of a bundle may go into the store now."""
 
 
 class HistoryWriter:
-    """Two tasks: one empties the batches into the spool, one the spool into the store."""
+    """Two tasks: one empties the batches into the spool, one the spool into the store.
+
+    With ``judge`` it is waited for what judges a bundle, which may set rows aside that another node may have.
+    """
 
     def __init__(
         self,
@@ -52,6 +59,7 @@ class HistoryWriter:
         *,
         name: str,
         acknowledge: Acknowledge,
+        judge: Judge | None = None,
     ) -> None:
         self._history = history
         self._collector = collector
@@ -59,6 +67,9 @@ class HistoryWriter:
         self._clock = clock
         self._name = name
         self._acknowledge = acknowledge
+        # What is not on disk is acknowledged when the store has it: it cannot wait beside.
+        self._judge = judge if spool.is_durable else None
+        self._adding = asyncio.Lock()
         self._shed: dict[str, int] = {}
         self._bundled_us = round(clock.wall() * 1e6)
         self._log = structlog.get_logger("skytrail.analytics.history")
@@ -74,9 +85,15 @@ class HistoryWriter:
         left = self._spool.settled
         if left is None:
             return
+        copied = Copied({}, [], []) if left.copied is None else left.copied
+        self._copies.resume(copied, left.positions, len(self._spool))
         self._collector.heard.kept = dict(left.positions)
         # What is not numbered (Sandesh, syslog, numbers over time) was not told again, or not to us.
         self.keep_gap("all", 0, NODE_WAS_DOWN, left.until_us)
+
+    @property
+    def _copies(self) -> Copies:
+        return self._collector.copies
 
     async def run(self, keep_hours: Mapping[str, int]) -> None:
         """Write until cancelled."""
@@ -93,7 +110,8 @@ class HistoryWriter:
             is_due = waited_s >= EVERY_S or any(each.is_full for each in batches)
             if is_due and self._spool.has_room:
                 waited_s = 0.0
-                await self._keep(self._taken())
+                async with self._adding:
+                    await self._keep(self._taken())
 
     def _taken(self) -> Bundle:
         """Take all that waits."""
@@ -104,7 +122,18 @@ class HistoryWriter:
                 form, parts = batch.take_parts()
                 pieces.append(Piece(table, form, secrets.token_hex(16), parts))
         self._bundled_us = round(self._clock.wall() * 1e6)
-        return Bundle(pieces, self._collector.heard.positions(), self._bundled_us)
+        copied = self._copies.taken(self._bundled_us) if self._copies.is_wanted else None
+        return Bundle(pieces, self._collector.heard.positions(), self._bundled_us, copied)
+
+    async def add_judged(self, pieces: Sequence[Piece]) -> None:
+        """Have rows stored that were set aside, and what is known of copies kept with them."""
+        async with self._adding:
+            copied = self._copies.known()
+            self._copies.made += 1
+            positions = self._collector.heard.kept
+            await self._keep(
+                Bundle(list(pieces), positions, self._bundled_us, copied, is_judged=True)
+            )
 
     async def _keep(self, bundle: Bundle) -> None:
         """Have a bundle kept, as long as that takes. An empty one says when the node was there last."""
@@ -147,11 +176,14 @@ class HistoryWriter:
                     await self._ping()
             else:
                 idle_s = 0.0
+                if self._judge is not None and not bundle.is_judged:
+                    bundle = await self._judge(bundle)
                 for piece in bundle.pieces:
                     await self._write(piece)
             if bundle is None:
                 await asyncio.sleep(LOOK_S)
                 continue
+            self._copies.passed()
             await asyncio.to_thread(self._spool.done, bundle)
             if not self._spool.is_durable:
                 self._acknowledge(self._collector.heard.keep(bundle.positions))
@@ -162,6 +194,7 @@ class HistoryWriter:
         except SpoolUnusable as error:
             self._log.error("spool_unusable", reason=str(error))
             await asyncio.to_thread(self._spool.skip)
+            self._copies.passed()
             self.keep_gap("all", 0, "spool_unreadable", self._bundled_us)
             return None
 

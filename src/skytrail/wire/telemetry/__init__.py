@@ -4,6 +4,7 @@
     process <-Known: newest number per struct-
     process --Uve, Log, Sessions, Lost ...-->
     process <-Kept: up to which number------- as soon as they cannot be lost any more
+    process --Confirmed: that it heard so---> where the collector wants to know
     process <-Ask: a page it shows of itself--
     process --Answer, in parts-------------->
 
@@ -24,6 +25,7 @@ from skytrail.wire.telemetry.entities import node_status
 from skytrail.wire.telemetry.messages import (
     Answer,
     Ask,
+    Confirmed,
     Hello,
     Kept,
     Known,
@@ -40,6 +42,7 @@ __all__ = [
     "HELLO_BYTES_MAX",
     "Answer",
     "Ask",
+    "Confirmed",
     "Hello",
     "Kept",
     "Known",

@@ -19,6 +19,10 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     instance_id: str
     pid: int
     started_us: int
+    confirms: bool = False
+    """It says which :class:`Kept` it has heard, where the collector wants to know."""
+    retold: int = 0
+    """Up to this number it may have told another collector, which did not say that it keeps them; 0: nothing."""
 
     @property
     def generator(self) -> str:
@@ -31,10 +35,18 @@ class Known(msgspec.Struct, frozen=True, kw_only=True, tag="known"):
     newest: dict[str, int]
     kept: int = 0
     """Logs, sessions and losses of this run up to this number are kept; the others are said again."""
+    wants_confirmation: bool = False
+    """The process is asked to say which :class:`Kept` it has heard."""
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True, tag="kept"):
     """The collector has logs, sessions and losses up to ``number`` where its end does not lose them."""
+
+    number: int
+
+
+class Confirmed(msgspec.Struct, frozen=True, kw_only=True, tag="confirmed"):
+    """The process has heard on this connection that everything up to ``number`` is kept: it tells it nobody again."""
 
     number: int
 
@@ -111,4 +123,4 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer", omit_defau
     is_last: bool = True
 
 
-Message = Hello | Known | Kept | Uve | Log | Sessions | Lost | Ask | Answer
+Message = Hello | Known | Kept | Confirmed | Uve | Log | Sessions | Lost | Ask | Answer
