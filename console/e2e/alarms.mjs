@@ -1,6 +1,6 @@
 // Journeys to alarms: a rule tried over the past, what is kept with an alarm, alarms of a moment.
 
-import { api, axe, check, heading, open, page, picture } from "./harness.mjs";
+import { api, axe, check, heading, open, page, picture, save } from "./harness.mjs";
 
 const RULE = "e2e-tried";
 const CONDITION = { operand1: "VrouterAgent.res_limit", operation: "!=", operand2: { json_value: "true" }, variables: [] };
@@ -45,8 +45,7 @@ export async function tryingARuleAndReadingItsAlarm() {
     await times.getByText("a whole number from 0 to 86400").waitFor();
     await times.getByRole("textbox", { name: "Gone after" }).fill("1");
     await axe("times of a rule");
-    await page.getByRole("button", { name: "Save" }).click();
-    await heading(RULE).waitFor();
+    await save(RULE);
     const saved = await api("GET", `/api/v1/alarm/${uuid}`);
     const notes = saved.json.annotations.key_value_pair.map(({ key, value }) => `${key}=${value}`);
     check(notes.join() === "collect=agent/status,idle-timer-seconds=1", notes.join());

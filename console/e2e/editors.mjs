@@ -1,6 +1,6 @@
 // Journeys through the editors that are made by hand.
 
-import { api, axe, check, expecting, goTo, heading, open, page, picture } from "./harness.mjs";
+import { api, axe, check, expecting, goTo, heading, open, page, picture, save } from "./harness.mjs";
 
 /** Has one transaction carried out as the page's user. */
 export async function made(...operations) {
@@ -189,8 +189,7 @@ export async function planningAndReverting() {
     await drawer.getByText("network_policy_refs").first().waitFor();
     if (network === "two") await drawer.getByRole("heading", { name: "Reachability" }).waitFor();
     await drawer.getByRole("button", { name: "Close" }).click();
-    await page.getByRole("button", { name: "Save" }).click();
-    await heading(network).waitFor();
+    await save(network);
   }
   await page.getByText("✓ distributed").waitFor();
   await page.getByRole("tab", { name: "History" }).click();
@@ -411,10 +410,7 @@ export async function peeringRouters() {
   await page.getByRole("textbox", { name: "New key of peer 1" }).fill("between us");
   await axe("BGP peers");
   await picture("peers");
-  await page.getByRole("button", { name: "Save" }).click();
-  // The editor has the same heading.
-  await page.waitForURL((url) => !url.pathname.endsWith("/edit"));
-  await heading("spine1").waitFor();
+  await save("spine1");
   const { bgp_router_refs: refs } = await byName("bgp-router", ["default-domain", ...place, "spine1"].join(":"));
   const [attributes] = refs[0].attr.session[0].attributes;
   check(attributes.hold_time === 30 && attributes.auth_data.key_items[0].key === "between us", JSON.stringify(refs));

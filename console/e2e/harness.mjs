@@ -42,18 +42,23 @@ export function expecting(...statuses) {
   expected = statuses;
 }
 
-page.on("pageerror", (error) => errors.push(error.message));
-page.on("console", (message) => {
-  if (message.type() !== "error" && message.type() !== "warning") return;
-  const status = /status of (\d+)/.exec(message.text())?.[1];
-  // The browser itself notes every refused request; those that a journey provokes are meant.
-  if (status !== undefined && expected.includes(Number(status))) return;
-  errors.push(`${message.text()} ${message.location().url}`);
-});
-page.on("request", (request) => {
-  const url = request.url();
-  if (!url.startsWith(SERVER) && !/^(data|blob):/.test(url)) outside.push(url);
-});
+/** Notes what a page does that it must not. */
+export function observed(on) {
+  on.on("pageerror", (error) => errors.push(error.message));
+  on.on("console", (message) => {
+    if (message.type() !== "error" && message.type() !== "warning") return;
+    const status = /status of (\d+)/.exec(message.text())?.[1];
+    // The browser itself notes every refused request; those that a journey provokes are meant.
+    if (status !== undefined && expected.includes(Number(status))) return;
+    errors.push(`${message.text()} ${message.location().url}`);
+  });
+  on.on("request", (request) => {
+    const url = request.url();
+    if (!url.startsWith(SERVER) && !/^(data|blob):/.test(url)) outside.push(url);
+  });
+  return on;
+}
+observed(page);
 
 export function check(holds, what) {
   if (!holds) throw new Error(what);
@@ -94,6 +99,23 @@ export const open = async (path) => {
 };
 export const row = (name) => page.getByRole("row").filter({ has: page.getByRole("link", { name, exact: true }) });
 export const heading = (name) => page.getByRole("heading", { name, exact: true, level: 1 });
+
+/** Whether a page shows what its address says: a page whose code is on its way leaves the one before it in place. */
+export const isThere = (on = page) =>
+  on.evaluate(() => document.querySelector("[role=main]")?.dataset.address === (location.pathname.replace(/^\/console(\/at\/[^/]+)?/, "") || "/") + location.search);
+
+/** Waits for the page of the address. */
+export async function there(on = page) {
+  for (const end = Date.now() + WAIT_MS; !(await isThere(on)); await on.waitForTimeout(20)) check(Date.now() < end, `the page of ${on.url()} does not come`);
+}
+
+/** Saves in the form of an object, and waits for the object's page, whose heading is the form's. */
+export async function save(name) {
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await page.waitForURL((url) => !url.pathname.endsWith("/edit"));
+  await there();
+  await heading(name).waitFor();
+}
 
 export async function choose(label, text, option) {
   const box = page.getByRole("combobox", { name: label, exact: true });

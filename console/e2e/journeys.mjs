@@ -6,7 +6,7 @@
 import { readFile } from "node:fs/promises";
 
 import { countingWhatThereIs, decidingByTags, drawingAServiceChain, fillingTables, learningFromAnEmptyList, lettingUsersIn, namingInDns, peeringRouters, planningAndReverting } from "./editors.mjs";
-import { api, axe, check, choose, errors, expecting, go, goTo, heading, open, outside, page, PASSWORD, picture, row } from "./harness.mjs";
+import { api, axe, check, choose, errors, expecting, go, goTo, heading, open, outside, page, PASSWORD, picture, row, save } from "./harness.mjs";
 import { findingWhatFailed } from "./lists.mjs";
 import { joiningNetworksByARouter, leadingFloatingAddresses, pluggingPorts, seeingHowFullSubnetsAre } from "./networks.mjs";
 import { workingByKeyboardAlone } from "./keyboard.mjs";
@@ -72,10 +72,7 @@ async function editingRulesAsATable() {
   await axe("rules as a table");
   await picture("rules");
   await page.getByRole("button", { name: "Remove rule 2" }).click();
-  await page.getByRole("button", { name: "Save" }).click();
-  // The form has the same heading: what is saved is shown at the object's own address.
-  await page.waitForURL((url) => !url.pathname.endsWith("/edit"));
-  await heading("front-back").waitFor();
+  await save("front-back");
   await page.getByRole("table", { name: "Entries" }).getByRole("cell", { name: "22-23", exact: true }).waitFor();
   await axe("rules to be read");
   const { json } = await api("GET", "/api/v1/network-policy/by-name/default-domain:red:front-back");
@@ -191,8 +188,7 @@ async function editingWhatSomebodyElseChanged() {
   await open(`/o/virtual-network/${json.uuid}/edit`);
   check((await page.getByRole("textbox", { name: "MTU" }).inputValue()) === "2000", "the other's change is not there");
   await page.getByRole("textbox", { name: "MTU" }).fill("1500");
-  await page.getByRole("button", { name: "Save" }).click();
-  await heading("blue").waitFor();
+  await save("blue");
   await page.getByRole("tab", { name: "History" }).click();
   await page.getByText("mtu: 2000 → 1500").waitFor();
   await page.getByRole("button", { name: /^Revert/ }).first().click();

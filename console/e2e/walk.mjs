@@ -2,11 +2,14 @@
 
 import { readFile } from "node:fs/promises";
 
-import { api, axe, check, errors, expecting, open, page } from "./harness.mjs";
+import { api, axe, check, errors, expecting, isThere, open, page } from "./harness.mjs";
 
-const SETTLED_MS = 15_000;
+const SETTLED_MS = 30_000;
+const QUIET_COUNT = 3;
+/** Questions that are answered for as long as somebody listens. */
+const STREAM = /\/api\/v1\/(live|events|watch)/;
 const SHELL = await readFile(new URL("../src/app/Shell.tsx", import.meta.url), "utf8");
-const ROUTES = [...SHELL.matchAll(/<Route path="(\/[^"]*)"/g)].map(([, path]) => path);
+export const ROUTES = [...SHELL.matchAll(/<Route path="(\/[^"]*)"/g)].map(([, path]) => path);
 
 /** Types whose pages stand for those of all. */
 const TYPES = ["virtual-network", "network-policy"];
@@ -30,23 +33,43 @@ export async function addresses({ node, process }) {
   return found;
 }
 
-const waits = () => page.locator(".ant-spin-spinning:visible, .ant-skeleton:visible").count();
+const asking = new WeakMap();
 
-/** Waits until the page shows what it has to show. */
-export async function settled(what) {
-  const began = Date.now();
-  await page.locator("main").first().waitFor();
-  let quiet = 0;
-  while (quiet < 3) {
-    check(Date.now() - began < SETTLED_MS, `${what} is still loading after ${SETTLED_MS / 1000} s`);
-    await page.waitForTimeout(100);
-    quiet = (await waits()) === 0 ? quiet + 1 : 0;
-  }
-  const text = await page.locator("main").first().innerText();
-  check(text.trim().length > 20, `${what} is empty: ${JSON.stringify(text)}`);
+/** Counts what a page has asked for and not got yet; to be called before it is opened. */
+export function watched(on) {
+  const waiting = new Set();
+  asking.set(on, waiting);
+  // The browser tells of no end of what a worker is made of.
+  on.on("request", (request) => STREAM.test(request.url()) || request.url().includes("/console/") || waiting.add(request));
+  for (const end of ["requestfinished", "requestfailed"]) on.on(end, (request) => waiting.delete(request));
+  return on;
+}
+watched(page);
+
+/** What a page waits for; empty: nothing. */
+async function waitsFor(on) {
+  const [request] = asking.get(on);
+  if (request !== undefined) return `${request.method()} ${request.url()}`;
+  if (!(await isThere(on))) return "its code";
+  return (await on.locator(".ant-spin-spinning:visible, .ant-skeleton:visible").count()) === 0 ? "" : "what turns";
 }
 
-/** Shows the other tabs of a page, one after the other. */
+/** Waits until the page of the address is there, has asked for what it shows and shows it. */
+export async function settled(what, on = page) {
+  const began = Date.now();
+  await on.getByRole("main").waitFor();
+  for (let quiet = 0; quiet < QUIET_COUNT; ) {
+    await on.waitForTimeout(50);
+    const waits = await waitsFor(on);
+    quiet = waits === "" ? quiet + 1 : 0;
+    check(Date.now() - began < SETTLED_MS, `${what} waits for ${waits} after ${SETTLED_MS / 1000} s`);
+  }
+  const text = await on.getByRole("main").innerText();
+  check(text.trim().length > 20, `${what} is empty: ${JSON.stringify(text)}`);
+  return text;
+}
+
+/** Shows the tabs of a page, one after the other. */
 export async function* tabsOf(what) {
   const tabs = page.getByRole("main").getByRole("tab");
   for (let number = 0; number < (await tabs.count()); number += 1) {
@@ -57,13 +80,14 @@ export async function* tabsOf(what) {
   }
 }
 
-/** Within the console: no page load. */
-async function walkTo(path) {
+/** Within the console, now or at the moment that is shown: no page load. */
+export async function walkTo(path) {
   await page.evaluate((to) => {
-    history.pushState(null, "", to);
+    const [root] = /^\/console(\/at\/[^/]+)?/.exec(location.pathname);
+    history.pushState(null, "", `${root}${to}`);
     dispatchEvent(new PopStateEvent("popstate"));
-  }, `/console${path}`);
-  await settled(path);
+  }, path);
+  return await settled(path);
 }
 
 export async function aProcess() {

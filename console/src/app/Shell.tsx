@@ -4,7 +4,7 @@ import { BulbOutlined, LogoutOutlined, SearchOutlined } from "@ant-design/icons"
 import { useQueryClient } from "@tanstack/react-query";
 import { Alert, Badge, Button, Layout, Spin, Tooltip } from "antd";
 import { lazy, Suspense, useEffect, useState } from "react";
-import { Navigate, Route, Routes, useNavigate } from "react-router";
+import { Navigate, Route, Routes, useLocation, useNavigate } from "react-router";
 
 import { token } from "../api/client";
 import { moment } from "../api/moment";
@@ -55,6 +55,7 @@ interface Props {
 
 export function Shell({ scheme, onTurn }: Props) {
   const [searching, setSearching] = useState(false);
+  const { pathname, search } = useLocation();
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey)) return;
@@ -71,7 +72,8 @@ export function Shell({ scheme, onTurn }: Props) {
       <PartialBanner />
       <Layout>
         <Navigation scheme={scheme} />
-        <Layout.Content role="main" style={{ overflow: "hidden", background: "var(--ground)" }}>
+        {/* Which address this is the page of: one whose code is on its way leaves the page before it in place. */}
+        <Layout.Content role="main" data-address={pathname + search} style={{ overflow: "hidden", background: "var(--ground)" }}>
           <Suspense fallback={<Spin style={{ margin: 48 }} />}>
             <Pages />
           </Suspense>
