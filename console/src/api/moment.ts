@@ -51,12 +51,18 @@ export const RANGES = [
 const RELATIVE = /^now(?:-(\d+)([smhd]))?$/;
 const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 
-/** A time of analytics as of a moment: `now-1h` is an hour before it, in microseconds. */
+/** A time of analytics as of a moment, in microseconds: `now-1h` is an hour before it, and none is after it. */
 export function timeAsOf(text: string, at: Moment | null): string | number {
-  const found = RELATIVE.exec(text.trim());
-  if (at === null || found === null) return text;
-  const [, count = "0", unit = "s"] = found;
-  return (Date.parse(at.time) - Number(count) * (SECONDS[unit] ?? 1) * 1000) * 1000;
+  const given = text.trim();
+  const found = RELATIVE.exec(given);
+  if (at === null) return text;
+  const last = Date.parse(at.time) * 1000;
+  if (found !== null) {
+    const [, count = "0", unit = "s"] = found;
+    return last - Number(count) * (SECONDS[unit] ?? 1) * 1_000_000;
+  }
+  const asked = /^\d+$/.test(given) ? Number(given) : Date.parse(given) * 1000;
+  return asked > last ? last : text;
 }
 
 const AGAIN_MS = 10_000;

@@ -14,6 +14,7 @@ import { ListPage } from "../features/objects/ListPage";
 import { useConsole } from "./context";
 import { Navigation } from "./Navigation";
 import { NoPage } from "./NoPage";
+import { OnlyNowPage } from "./OnlyNow";
 import { PartialBanner } from "./PartialBanner";
 import { Search } from "./Search";
 import type { Scheme } from "./theme";
@@ -84,8 +85,16 @@ export function Shell({ scheme, onTurn }: Props) {
   );
 }
 
-/** Pages that are there to change something: in the past what they are about is shown instead. */
-const WRITING = ["/guide", "/import", "/o/:type/new", "/o/:type/:uuid/edit"] as const;
+/** Pages that change what another one shows: in the past that one is shown instead. */
+const WRITING = ["/o/:type/new", "/o/:type/:uuid/edit"] as const;
+
+/** Pages that the past does not have. */
+const PRESENT = [
+  { path: "/guide", title: "First steps", what: "First steps builds an example, and the past cannot be changed." },
+  { path: "/import", title: "Import", what: "Imports make objects, and the past cannot be changed." },
+  { path: "/trace", title: "Path trace", what: "Hosts are asked what they would do now. What they did then is in Logs and flows." },
+  { path: "/users", title: "Users", what: "Who could log in then is not kept." },
+] as const;
 
 /** Pages whose questions are answered to administrators alone; the navigation leads nobody else there. */
 const ADMINISTERING = ["/users", "/history"] as const;
@@ -97,6 +106,7 @@ function Pages() {
     <Routes>
       {!isAdministrator(identity) && ADMINISTERING.map((path) => <Route key={path} path={path} element={<ForAdministrators />} />)}
       {isPast && WRITING.map((path) => <Route key={path} path={path} element={<Navigate to=".." relative="path" replace />} />)}
+      {isPast && PRESENT.map(({ path, ...told }) => <Route key={path} path={path} element={<OnlyNowPage {...told} />} />)}
       <Route path="/" element={<DashboardPage />} />
       <Route path="/monitor" element={<MonitorPage />} />
       <Route path="/nodes" element={<NodesPage />} />

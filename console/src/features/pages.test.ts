@@ -120,6 +120,8 @@ test("questions to analytics end at the moment that is shown", () => {
   expect(timeAsOf("now", at)).toBe(7_200_000_000);
   expect(timeAsOf("now-1h", null)).toBe("now-1h");
   expect(timeAsOf("1234", at)).toBe("1234");
+  expect(timeAsOf("1970-01-01T03:00:00Z", at)).toBe(7_200_000_000);
+  expect(timeAsOf("7200000001", at)).toBe(7_200_000_000);
   expect(bodyOf(PRESETS[0]!, [], at)).toMatchObject({ start_time: 3_600_000_000, end_time: 7_200_000_000 });
 });
 

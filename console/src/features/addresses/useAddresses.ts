@@ -47,7 +47,7 @@ export function useSubnets(words: string) {
     initialPageParam: "",
     getNextPageParam: ({ next }) => next,
     placeholderData: keepPreviousData,
-    refetchInterval: COUNTED_AGAIN_MS,
+    refetchInterval: moment.get() === null && COUNTED_AGAIN_MS,
     retry: false,
   });
 }

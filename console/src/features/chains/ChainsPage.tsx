@@ -39,6 +39,8 @@ export function ChainsPage() {
 }
 
 function Chains({ objects, project }: { readonly objects: Objects; readonly project: readonly string[] }) {
+  const { identity } = useConsole();
+  const right = useRight(identity, "network-policy", "create");
   const chains = chainsOf(objects.policies);
   const [chosen, setChosen] = useState<Chain | null>(null);
   return (
@@ -61,7 +63,7 @@ function Chains({ objects, project }: { readonly objects: Objects; readonly proj
       {chosen === null ? (
         <div>
           {chains.length === 0 && <p className="form-note">There is no chain in this project yet. It takes two networks with subnets, and a service between them: a machine with a port in each.</p>}
-          <Button type="primary" icon={<PlusOutlined />} onClick={() => setChosen(EMPTY)}>New chain</Button>
+          <Button type="primary" icon={<PlusOutlined />} disabled={!right.allowed} title={right.why} onClick={() => setChosen(EMPTY)}>New chain</Button>
         </div>
       ) : (
         <Designer key={`${chosen.policy} ${chosen.index}`} start={chosen} objects={objects} project={project} onClose={() => setChosen(null)} />

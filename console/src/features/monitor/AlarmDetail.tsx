@@ -5,8 +5,9 @@ import { Alert, Table } from "antd";
 
 import { call } from "../../api/client";
 import { moment } from "../../api/moment";
-import { isAdministrator } from "../../api/session";
+import { seesAll } from "../../api/session";
 import { useConsole } from "../../app/context";
+import { OnlyNow } from "../../app/OnlyNow";
 import type { Document } from "../../model/document";
 import { type Alarm, followingOf, keptOf, type KeptPage, timeText } from "./alarms";
 import { Severity } from "./Severity";
@@ -18,7 +19,7 @@ interface Props {
 
 export function AlarmDetail({ alarm }: Props) {
   const { identity } = useConsole();
-  const mayReadPages = (isAdministrator(identity) || identity.is_reader) && moment.get() === null;
+  const mayReadPages = seesAll(identity);
   return (
     <div className="page" style={{ padding: 0 }}>
       {alarm.reasons.length > 0 && (
@@ -28,7 +29,7 @@ export function AlarmDetail({ alarm }: Props) {
         </section>
       )}
       {alarm.following > 0 && <Following alarm={alarm} />}
-      {mayReadPages && <Kept alarm={alarm} />}
+      {mayReadPages && (moment.get() === null ? <Kept alarm={alarm} /> : <OnlyNow what="What was kept of nodes when alarms were raised is there for those of now." />)}
     </div>
   );
 }

@@ -1,5 +1,6 @@
 /** Every node and process of the system; from here to what each holds now. */
 
+import { moment } from "../../api/moment";
 import { ProcessTable } from "./ProcessTable";
 
 export function NodesPage() {
@@ -7,7 +8,7 @@ export function NodesPage() {
     <div className="page">
       <div className="page-head">
         <h1>Infrastructure</h1>
-        <span className="form-note">Every process that is known, asked anew every five seconds; a node leads to what its process holds now</span>
+        {moment.get() === null && <span className="form-note">Every process that is known, asked anew every five seconds; a node leads to what its process holds now</span>}
       </div>
       <ProcessTable />
     </div>

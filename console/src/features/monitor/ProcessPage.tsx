@@ -6,13 +6,15 @@ import { lazy, Suspense } from "react";
 import { Link, useNavigate, useParams, useSearchParams } from "react-router";
 
 import { call, uuidOf } from "../../api/client";
+import { moment } from "../../api/moment";
+import { OnlyNow } from "../../app/OnlyNow";
 import { bytesText } from "../../model/units";
 import { sourcesOf } from "../charts/series";
 import { LiveRows } from "./LiveRows";
 import { askedOf, searchOf, tablesOf, tablesWith } from "./liveTables";
 import { AGENT, durationText, kindOf, type Process, useProcesses } from "./processes";
 import { HealthTag } from "./ProcessTable";
-import { absence, asNow, unlessSeen, useSeesAll } from "./uves";
+import { absence, NOT_KEPT, unlessSeen, useSeesAll } from "./uves";
 
 interface Listed {
   readonly processes: readonly { readonly node: string; readonly process: string; readonly tables: readonly string[]; readonly failure: string }[];
@@ -20,14 +22,39 @@ interface Listed {
 
 export function ProcessPage() {
   const { node = "", process = "" } = useParams();
+  return moment.get() === null ? <PresentProcess node={node} process={process} /> : <PastProcess node={node} process={process} />;
+}
+
+interface Named {
+  readonly node: string;
+  readonly process: string;
+}
+
+/** What it held is not kept; its numbers over time are. */
+function PastProcess({ node, process }: Named) {
+  return (
+    <div className="page">
+      <div className="page-head">
+        <h1>{node}</h1>
+        <span className="form-note">{kindOf(process)}</span>
+        <span className="spread" />
+        {process === AGENT && <HostObject name={node} />}
+      </div>
+      <OnlyNow what={NOT_KEPT} />
+      <Suspense fallback={<Spin />}><ProcessCharts node={node} process={process} /></Suspense>
+    </div>
+  );
+}
+
+function PresentProcess({ node, process }: Named) {
   const { processes, error } = useProcesses();
   const isSeen = useSeesAll();
   const listed = useQuery({
     queryKey: ["live", node, process],
-    queryFn: ({ signal }) => asNow(() => {
+    queryFn: ({ signal }) => {
       unlessSeen(isSeen);
       return call<Listed>("GET", `/api/v1/analytics/introspect?${new URLSearchParams({ node, process }).toString()}`, { signal });
-    }),
+    },
     staleTime: 60_000,
     retry: false,
   });
@@ -72,7 +99,7 @@ function useObjectOf(node: string, process: string) {
   });
 }
 
-function ProcessCharts({ node, process }: { readonly node: string; readonly process: string }) {
+function ProcessCharts({ node, process }: Named) {
   const { data } = useObjectOf(node, process);
   return <Charts sources={sourcesOf(process)} of={node} uuid={data ?? ""} />;
 }

@@ -4,9 +4,11 @@ import { Alert, Input, Table, Tag } from "antd";
 import { useState } from "react";
 import { Link } from "react-router";
 
+import { moment } from "../../api/moment";
+import { OnlyNow } from "../../app/OnlyNow";
 import { bytesText } from "../../model/units";
 import { durationText, type Health, placeOf, type Process, useProcesses } from "./processes";
-import { absence } from "./uves";
+import { absence, NOT_KEPT } from "./uves";
 
 const COLOURS: Readonly<Record<Health, string>> = { Functional: "green", "Non-Functional": "red", "No answer": "red", "Not connected": "orange" };
 
@@ -19,6 +21,10 @@ const few = (one: number | null, other: number | null) => (one ?? -1) - (other ?
 const MANY = 20;
 
 export function ProcessTable() {
+  return moment.get() === null ? <Processes /> : <OnlyNow what={NOT_KEPT} />;
+}
+
+function Processes() {
   const { processes, error, isLoading } = useProcesses();
   const [wanted, setWanted] = useState("");
   if (error !== null) return <Alert type="info" showIcon title={absence(error)} />;

@@ -14,7 +14,7 @@ import { alarmsOf } from "./alarms";
 export type { Uve } from "../../api/uveTables";
 
 const AGAIN_MS = 5000;
-const NOT_KEPT = "What processes hold is not kept. What they said of entities, and logged, is.";
+export const NOT_KEPT = "What processes hold is not kept. What they said of entities, and logged, is.";
 
 /** Refuses to show what is held now as what was held then. */
 export function asNow<T>(ask: () => Promise<T>): Promise<T> {

@@ -5,6 +5,7 @@ import { Alert, Button, Drawer, Table, Tag } from "antd";
 import { useState } from "react";
 
 import { call, type Operation, transact } from "../../api/client";
+import { moment } from "../../api/moment";
 import { isAdministrator } from "../../api/session";
 import { useConsole } from "../../app/context";
 import { fieldTitle } from "../../model/catalog";
@@ -37,7 +38,7 @@ export function PlanPreview({ operations, disabled }: Props) {
   };
   return (
     <>
-      <Button icon={<EyeOutlined />} disabled={disabled} onClick={() => void show()}>
+      <Button icon={<EyeOutlined />} disabled={disabled || moment.get() !== null} onClick={() => void show()}>
         Preview
       </Button>
       <Drawer open={isOpen} onClose={() => setIsOpen(false)} title="What this would change" size="large" loading={plan === null && fault === ""}>

@@ -4,6 +4,7 @@ import { PlusOutlined } from "@ant-design/icons";
 import { Button, Collapse, Table, Tag } from "antd";
 import { Link } from "react-router";
 
+import { moment } from "../../api/moment";
 import { serviceText } from "../../forms/services";
 import { type ConfigObject, isDocument, isList, type Json, lastName } from "../../model/document";
 import { type Both, EVERYBODY, type Kind, ordered } from "../../policy/firewall";
@@ -20,6 +21,7 @@ const SECTIONS: readonly { kind: Kind; title: string; none: string }[] = [
 ];
 
 export function Groups({ both, scope }: Props) {
+  const isNow = moment.get() === null;
   const place = scope.length === 0 ? EVERYBODY : scope.join(":");
   const parent = scope.length === 0 ? `?parent_type=policy-management&parent=${EVERYBODY}` : `?parent_type=project&parent=${encodeURIComponent(place)}`;
   return (
@@ -38,13 +40,13 @@ export function Groups({ both, scope }: Props) {
                   pagination={rows.length > 20 ? { pageSize: 20 } : false}
                   dataSource={rows}
                   columns={[
-                    { title: "Name", key: "name", render: (_, { name, object }) => <Link to={`/o/${kind}/${object.uuid}/edit`}>{lastName(name.split(":"))}</Link> },
+                    { title: "Name", key: "name", render: (_, { name, object }) => <Link to={`/o/${kind}/${object.uuid}${isNow ? "/edit" : ""}`}>{lastName(name.split(":"))}</Link> },
                     { title: "Has", key: "has", render: (_, { object }) => contentsOf(kind, object) },
                     { title: "", key: "state", render: (_, { object }) => object["draft_mode_state"] !== undefined && <Tag color="orange">draft: {String(object["draft_mode_state"])}</Tag> },
                   ]}
                 />
               )}
-              <Link to={`/o/${kind}/new${parent}`}><Button size="small" icon={<PlusOutlined />}>New</Button></Link>
+              {isNow && <Link to={`/o/${kind}/new${parent}`}><Button size="small" icon={<PlusOutlined />}>New</Button></Link>}
             </>
           ),
         };

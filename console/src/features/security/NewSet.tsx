@@ -6,6 +6,8 @@ import { Alert, Button, Input, Modal, Select } from "antd";
 import { useState } from "react";
 
 import { transact } from "../../api/client";
+import { useRight } from "../../api/session";
+import { useConsole } from "../../app/context";
 import { nameFault } from "../../model/check";
 import { EVERYBODY } from "../../policy/firewall";
 import { typeOfTag } from "./matrix";
@@ -18,6 +20,8 @@ interface Props {
 
 export function NewSet({ scope, tags, onMade }: Props) {
   const queries = useQueryClient();
+  const { identity } = useConsole();
+  const right = useRight(identity, "application-policy-set", "create");
   const [isOpen, setIsOpen] = useState(false);
   const [name, setName] = useState("");
   const [tag, setTag] = useState("");
@@ -43,7 +47,7 @@ export function NewSet({ scope, tags, onMade }: Props) {
   };
   return (
     <>
-      <Button icon={<PlusOutlined />} onClick={() => { setIsOpen(true); setName(""); setTag(""); setFault(""); }}>New set</Button>
+      <Button icon={<PlusOutlined />} disabled={!right.allowed} title={right.why} onClick={() => { setIsOpen(true); setName(""); setTag(""); setFault(""); }}>New set</Button>
       <Modal open={isOpen} title="New application policy set" okText="Create" okButtonProps={{ disabled: nameFault(name) !== "" }} onOk={() => void make()} onCancel={() => setIsOpen(false)}>
         <p className="form-note">A set holds for the ports with its application tag. Its rules are written in the matrix.</p>
         <div className="form-row"><label htmlFor="set-name">Name</label><div><Input id="set-name" value={name} onChange={(event) => setName(event.target.value)} />{wrong !== "" && <div className="form-fault" role="alert">{wrong}</div>}</div></div>

@@ -7,6 +7,7 @@ import { useState } from "react";
 import { Link, useSearchParams } from "react-router";
 
 import { Refused, transact } from "../../api/client";
+import { moment } from "../../api/moment";
 import { useRight } from "../../api/session";
 import { useConsole } from "../../app/context";
 import { ObjectPicker } from "../../forms/ObjectPicker";
@@ -162,7 +163,7 @@ function HoldsFor({ policy, set }: { readonly policy: Policy; readonly set: stri
   const tags = (isList(object["tag_refs"]) ? object["tag_refs"] : []).filter(isDocument).map((each) => lastName(textsOf(each["to"])));
   const isForAll = object["all_applications"] === true;
   const text = tags.length > 0 ? `ports with ${tags.join(", ")}` : isForAll ? (object.fq_name.includes(EVERYBODY) ? "all ports" : "all ports of the project") : "no port yet: give it an application tag";
-  return <span className="form-note">Holds for {text}. <Link to={`/o/application-policy-set/${object.uuid}/edit`}>Edit the set</Link></span>;
+  return <span className="form-note">Holds for {text}. {moment.get() === null && <Link to={`/o/application-policy-set/${object.uuid}/edit`}>Edit the set</Link>}</span>;
 }
 
 function NoTags({ type, scope }: { readonly type: string; readonly scope: readonly string[] }) {
@@ -172,7 +173,7 @@ function NoTags({ type, scope }: { readonly type: string; readonly scope: readon
       image={Empty.PRESENTED_IMAGE_SIMPLE}
       description={`There are no tags of type ${type} here. Make one for each kind of workload (${type === "tier" ? "tier=web, tier=db" : `${type}=…`}), give them to ports, networks or machines, and say here which may talk to which.`}
     >
-      <Link to={`/o/tag/new${parent}`}><Button icon={<PlusOutlined />}>New tag</Button></Link>
+      {moment.get() === null && <Link to={`/o/tag/new${parent}`}><Button icon={<PlusOutlined />}>New tag</Button></Link>}
     </Empty>
   );
 }

@@ -4,6 +4,7 @@ import { CloseOutlined } from "@ant-design/icons";
 import { Alert, Button, Tag } from "antd";
 import { Link } from "react-router";
 
+import { moment } from "../../api/moment";
 import { bytesText } from "../../model/units";
 import type { Edge } from "../flows/flows";
 import type { Rate } from "./live";
@@ -80,7 +81,7 @@ function JoinFacts({ join }: { readonly join: Join }) {
         <Alert type="warning" showIcon title={`${join.missingAt.split(":").at(-1)} does not have this policy: nothing passes until it has.`} />
       )}
       <p><Link to={`/o/network-policy/${join.policyUuid}`}>Open the policy</Link></p>
-      <p><Link to={`/o/network-policy/${join.policyUuid}/edit`}>Edit its rules</Link></p>
+      {moment.get() === null && <p><Link to={`/o/network-policy/${join.policyUuid}/edit`}>Edit its rules</Link></p>}
     </>
   );
 }
@@ -95,7 +96,7 @@ function RouterFacts({ router, legs }: { readonly router: OverlayRouter; readonl
         <p key={key}>{isOutside ? "outside: " : ""}<Link to={`/o/virtual-network/${network.uuid}`}>{network.name.split(":").at(-1)}</Link></p>
       ))}
       <p><Link to={`/o/logical-router/${router.uuid}`}>Open the router</Link></p>
-      <p><Link to={`/o/logical-router/${router.uuid}/edit`}>Edit it</Link></p>
+      {moment.get() === null && <p><Link to={`/o/logical-router/${router.uuid}/edit`}>Edit it</Link></p>}
     </>
   );
 }

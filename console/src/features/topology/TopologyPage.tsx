@@ -6,6 +6,7 @@ import { useMemo } from "react";
 import { useNavigate, useSearchParams } from "react-router";
 
 import { count, list } from "../../api/client";
+import { moment } from "../../api/moment";
 import { isDocument, isList, type Json } from "../../model/document";
 import { namesIn } from "../../policy/decide";
 import { useFlowMap } from "../flows/useFlows";
@@ -113,8 +114,12 @@ function OverlayView({ search, say }: ViewProps) {
       {networks.isLoading && <Spin />}
       {networks.isSuccess && overlay.networks.length === 0 && (
         <Empty image={Empty.PRESENTED_IMAGE_SIMPLE} description="There are no networks here yet.">
-          <Button type="primary" onClick={() => void navigate("/guide")}>Build an example</Button>{" "}
-          <Button onClick={() => void navigate("/o/virtual-network/new")}>Create a network</Button>
+          {moment.get() === null && (
+            <>
+              <Button type="primary" onClick={() => void navigate("/guide")}>Build an example</Button>{" "}
+              <Button onClick={() => void navigate("/o/virtual-network/new")}>Create a network</Button>
+            </>
+          )}
         </Empty>
       )}
       {overlay.networks.length > 0 && (

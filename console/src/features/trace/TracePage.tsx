@@ -7,7 +7,6 @@ import { type FormEvent, useState } from "react";
 import { useSearchParams } from "react-router";
 
 import { call, Refused } from "../../api/client";
-import { moment } from "../../api/moment";
 import { isAdministrator } from "../../api/session";
 import { useConsole } from "../../app/context";
 import { EndPicker } from "./EndPicker";
@@ -16,16 +15,6 @@ import { canProbe, hasPorts, missing, probeBody, PROTOCOLS, type Question, quest
 import { TracePicture } from "./TracePicture";
 
 export function TracePage() {
-  if (moment.get() === null) return <PresentTrace />;
-  return (
-    <div className="page">
-      <div className="page-head"><h1>Path trace</h1></div>
-      <Alert type="info" showIcon title="Hosts are asked what they would do now. What they did then is in Logs and flows." />
-    </div>
-  );
-}
-
-function PresentTrace() {
   const [search, setSearch] = useSearchParams();
   const asked = questionOf(search);
   const isAsked = missing(asked) === "";

@@ -23,6 +23,7 @@ export function Records({ object }: { readonly object: ConfigObject }) {
   const [wanted, setWanted] = useState(EMPTY_RECORD);
   const [told, setTold] = useState("");
   const create = useRight(identity, TYPE, "create");
+  const remove = useRight(identity, TYPE, "delete");
   const found = useQuery({
     queryKey: ["list", TYPE, "of", object.uuid],
     queryFn: ({ signal }) => list(TYPE, { parent: object.uuid, fields: ["virtual_DNS_record_data"], sort: "fq_name", limit: LIMIT }, signal),
@@ -64,7 +65,7 @@ export function Records({ object }: { readonly object: ConfigObject }) {
         <table>
           <thead><tr><th scope="col">Name</th><th scope="col">Type</th><th scope="col">Leads to</th><th scope="col">Seconds</th><th scope="col">Preference</th><th scope="col"><span className="unseen">Remove</span></th></tr></thead>
           <tbody>
-            {found.data.items.map((each) => <Row key={each.uuid} record={each} onRemove={() => void run({ op: "delete", type: TYPE, uuid: each.uuid }, "Removed")} />)}
+            {found.data.items.map((each) => <Row key={each.uuid} record={each} mayRemove={remove.allowed} onRemove={() => void run({ op: "delete", type: TYPE, uuid: each.uuid }, "Removed")} />)}
             <tr aria-label="New record">
               <td>{cell("Name of the new record", "name", 180, "www")}</td>
               <td><Select aria-label="Type of the new record" value={wanted.type} style={{ width: 100 }} disabled={!create.allowed} options={RECORD_TYPES.map((value) => ({ value, label: value }))} onChange={(type: string) => setWanted({ ...wanted, type })} /></td>
@@ -87,7 +88,7 @@ function text(value: Json | undefined): string {
   return value === undefined || value === null ? "" : String(value);
 }
 
-function Row({ record, onRemove }: { readonly record: ConfigObject; readonly onRemove: () => void }) {
+function Row({ record, mayRemove, onRemove }: { readonly record: ConfigObject; readonly mayRemove: boolean; readonly onRemove: () => void }) {
   const data = isDocument(record["virtual_DNS_record_data"]) ? record["virtual_DNS_record_data"] : {};
   const name = text(data["record_name"]);
   return (
@@ -98,7 +99,7 @@ function Row({ record, onRemove }: { readonly record: ConfigObject; readonly onR
       <td>{text(data["record_ttl_seconds"])}</td>
       <td>{text(data["record_mx_preference"])}</td>
       <td className="rules-tools">
-        <Popconfirm title={`Remove ${name}?`} okText="Remove" onConfirm={onRemove}><Button size="small" type="text" icon={<DeleteOutlined />} aria-label={`Remove record ${name}`} /></Popconfirm>
+        <Popconfirm title={`Remove ${name}?`} okText="Remove" onConfirm={onRemove}><Button size="small" type="text" icon={<DeleteOutlined />} disabled={!mayRemove} aria-label={`Remove record ${name}`} /></Popconfirm>
       </td>
     </tr>
   );

@@ -69,7 +69,7 @@ export interface Use {
   readonly used: number;
 }
 
-/** A subnet's row, with the number that the server counts. */
+/** A subnet's row, with the number that is used. */
 export function fillOf(subnet: Document, used: number): Use {
   return {
     prefix: prefixText(subnet), uuid: String(subnet["subnet_uuid"] ?? ""), gateway: String(subnet["default_gateway"] ?? ""),
