@@ -247,6 +247,7 @@ async function addingRoutes(parent) {
 
 export async function fillingTables() {
   await made(create("project", ["tables"]), { op: "create", type: "tag", object: { fq_name: ["site=oslo"], tag_type_name: "site", tag_value: "oslo" } });
+  await made(create("interface-route-table", ["tables", "behind"], { parent_type: "project", interface_route_table_routes: { route: [{ prefix: "172.20.0.0/16" }] } }));
   const parent = "?parent_type=project&parent=default-domain:tables";
   await open(`/o/routing-policy/new${parent}`);
   await page.getByRole("textbox", { name: "Name", exact: true }).fill("prefer");
@@ -267,6 +268,12 @@ export async function fillingTables() {
   await page.getByRole("textbox", { name: "AS numbers put in front of term 1" }).fill("64512, 64512");
   await pick("Of the communities of term 1", "all");
   await page.getByRole("textbox", { name: "Communities of term 1", exact: true }).fill("64512:1, 64512:.*");
+  await page.getByRole("textbox", { name: "Prefixes with lengths of term 1" }).fill("10.0.0.0/8 upto 16");
+  await page.getByRole("alert").getByText("after upto comes a length such as /16").waitFor();
+  await page.getByRole("textbox", { name: "Prefixes with lengths of term 1" }).fill("10.0.0.0/8 upto /16");
+  await pick("Prefixes of interface route tables of term 1", "behind");
+  await page.keyboard.press("Escape");
+  await pick("Of these tables also of term 1", "orlonger");
   await axe("terms as a table");
   await picture("terms");
   await page.getByRole("button", { name: "Less of term 1" }).click();
@@ -276,6 +283,8 @@ export async function fillingTables() {
   const { term } = (await byName("routing-policy", "default-domain:tables:prefer")).routing_policy_entries;
   check(term[0].term_match_condition.prefix[0].prefix_type === "orlonger" && term[0].term_action_list.update.local_pref === 200, JSON.stringify(term));
   check(term[0].term_match_condition.community_match_all === true && term[0].term_action_list.update.as_path.expand.asn_list.join() === "64512,64512", JSON.stringify(term));
+  const { prefix_list: lists, route_filter: filter } = term[0].term_match_condition;
+  check(lists[0].interface_route_table_uuid.length === 1 && lists[0].prefix_type === "orlonger" && filter.route_filter_properties[0].route_type_value === "/16", JSON.stringify(term));
   await orderingPolicies(parent);
   await addingRoutes(parent);
   await open(`/o/service-group/new${parent}`);
@@ -365,6 +374,18 @@ export async function namingInDns() {
   await axe("records of a server");
   const record = await byName("virtual-DNS-record", "default-domain:names:www-A");
   check(record.virtual_DNS_record_data.record_data === "192.0.2.7", JSON.stringify(record));
+  // Wherever it is edited, it is in its server's table.
+  await open(`/o/virtual-DNS-record/${record.uuid}/edit`);
+  await page.getByRole("textbox", { name: "What record www leads to" }).fill("nowhere");
+  await page.getByRole("alert").getByText("an A record leads to an IPv4 address").waitFor();
+  await axe("a record that is edited");
+  await page.getByRole("textbox", { name: "What record www leads to" }).fill("192.0.2.8");
+  await page.getByRole("button", { name: "Save record" }).click();
+  await page.getByRole("cell", { name: "192.0.2.8" }).waitFor();
+  await page.getByRole("button", { name: "Edit record www" }).click();
+  await page.getByRole("link", { name: "All members" }).click();
+  await page.locator('form[data-type="virtual-DNS-record"]').waitFor();
+  await open(`/o/virtual-DNS/${server.uuid}?tab=records`);
   await page.getByRole("button", { name: "Remove record www" }).click();
   await page.getByRole("button", { name: "Remove", exact: true }).click();
   await page.getByText("No records of its own yet.").waitFor();

@@ -346,6 +346,17 @@ async function travellingIntoThePast() {
   await api("DELETE", `/api/v1/virtual-network/${later.json.uuid}`);
 }
 
+async function leavingWhereNothingIs() {
+  expecting(404);
+  for (const path of ["/o/no-such-type", "/o/no-such-type/new", "/no-such-page"]) {
+    await open(path);
+    await heading("No such page").waitFor();
+    await axe(path);
+    await page.getByRole("button", { name: "To the dashboard" }).click();
+    await heading("Dashboard").waitFor();
+  }
+}
+
 async function formsOfManyTypes() {
   const model = await api("GET", "/api/v1/schemas");
   const types = model.json.types.filter((_, index) => index % 18 === 0);
@@ -367,7 +378,7 @@ const JOURNEYS = {
   countingWhatThereIs, namingInDns, lettingUsersIn, peeringRouters, seeingHowFullSubnetsAre, joiningNetworksByARouter, leadingFloatingAddresses, pluggingPorts,
   learningFromAnEmptyList,
   seeingOnlyOnesOwnAsAMember, walkingEverywhereInBothColours,
-  searching, workingByKeyboardAlone, keepingTenTabsLiveByOneStream, travellingIntoThePast, watchingTheSystem, formsOfManyTypes, beingWatchedByNobody,
+  searching, workingByKeyboardAlone, keepingTenTabsLiveByOneStream, travellingIntoThePast, watchingTheSystem, leavingWhereNothingIs, formsOfManyTypes, beingWatchedByNobody,
 };
 
 await go(JOURNEYS);

@@ -1,9 +1,14 @@
-/** An address of the console that leads nowhere: said so, with ways on. */
+/** An address of the console that leads nowhere, or to a type that there is not: said so, with ways on. */
 
 import { Button, Result } from "antd";
 import { useLocation, useNavigate } from "react-router";
 
-export function NoPage() {
+interface Props {
+  /** What there is not, where the address itself is one of the console's. */
+  readonly what?: string;
+}
+
+export function NoPage({ what }: Props) {
   const { pathname } = useLocation();
   const navigate = useNavigate();
   return (
@@ -11,7 +16,7 @@ export function NoPage() {
       <Result
         status="warning"
         title={<h1 style={{ fontSize: 20, margin: 0 }}>No such page</h1>}
-        subTitle={<>The console has nothing at <span className="mono live-cell">{pathname}</span></>}
+        subTitle={what ?? <>The console has nothing at <span className="mono live-cell">{pathname}</span></>}
         extra={
           <div className="strip" style={{ justifyContent: "center" }}>
             {history.length > 1 && <Button onClick={() => void navigate(-1)}>Back</Button>}

@@ -5,7 +5,7 @@ import { Select } from "antd";
 import type { Document } from "../model/document";
 import type { ColumnGroup, ListColumn } from "./columns";
 import { ObjectPicker } from "./ObjectPicker";
-import { ChoiceCell, NameCell, TextCell } from "./TableCell";
+import { ChoiceCell, NameCell, TextCell, UuidsCell } from "./TableCell";
 
 interface Props {
   readonly label: string;
@@ -29,7 +29,7 @@ export function Cell({ label, column, element, disabled, isQuiet = false, onChan
 }
 
 function Editor({ label, column, element, disabled, onChange, isWrong }: Props & { readonly isWrong: boolean }) {
-  const { show, put, width, choices = [], isClosed = false, isMany = false, hint = "", picks, offers } = column;
+  const { show, put, width, choices = [], isClosed = false, isMany = false, hint = "", picks, picksMany, offers } = column;
   const shown = show(element);
   const change = (text: string) => onChange(put(element, text));
   const options = choices.map((each) => ({ value: each, label: each }));
@@ -38,6 +38,7 @@ function Editor({ label, column, element, disabled, onChange, isWrong }: Props &
   if (picks !== undefined) {
     return <div style={{ width }}><ObjectPicker id={label} type={picks} label={label} value={shown === "" ? [] : shown.split(":")} disabled={disabled} isWrong={isWrong} onChange={(name) => change(name.join(":"))} /></div>;
   }
+  if (picksMany !== undefined) return <UuidsCell {...common} type={picksMany} placeholder={hint} />;
   if (isMany) return <Select mode="multiple" aria-label={label} disabled={disabled} placeholder={hint} style={{ width }} options={options} value={shown.split(", ").filter(Boolean)} onChange={(next: string[]) => change(next.join(", "))} />;
   if (isClosed) return <Select aria-label={label} allowClear={hint !== ""} disabled={disabled} placeholder={hint} style={{ width }} options={options} value={shown || null} onChange={(next: string | undefined) => change(next ?? "")} />;
   if (offered !== "") return <NameCell {...common} type={offered} choices={choices} />;

@@ -1,7 +1,7 @@
 /** A text in a table of a form; what is typed stays as typed until one leaves the cell. */
 
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { AutoComplete, Input } from "antd";
+import { AutoComplete, Input, Select } from "antd";
 import { useDeferredValue, useState } from "react";
 
 import { list } from "../api/client";
@@ -90,5 +90,32 @@ export function NameCell({ type, before = "", choices, ...props }: NameProps) {
     <div onFocus={() => setIsIn(true)}>
       <ChoiceCell {...props} choices={[...choices, ...names]} />
     </div>
+  );
+}
+
+const CHOICES_COUNT = 1000;
+
+/** Objects of a type by their names; the text is their uuids, separated by commas. */
+export function UuidsCell({ label, type, value, disabled = false, placeholder = "", width, onChange }: Omit<Props, "isWrong"> & { readonly type: string }) {
+  const found = useQuery({
+    queryKey: ["list", type, "uuids"],
+    queryFn: ({ signal }) => list(type, { fields: [], sort: "fq_name", limit: CHOICES_COUNT }, signal),
+    retry: false,
+  });
+  const options = (found.data?.items ?? []).map((each) => ({ value: each.uuid, label: each.fq_name.join(":") }));
+  return (
+    <Select
+      mode="multiple"
+      aria-label={label}
+      disabled={disabled}
+      loading={found.isLoading}
+      placeholder={placeholder}
+      style={{ width: width ?? "100%" }}
+      optionFilterProp="label"
+      popupMatchSelectWidth={false}
+      options={options}
+      value={value.split(", ").filter(Boolean)}
+      onChange={(uuids: string[]) => onChange(uuids.join(", "))}
+    />
   );
 }

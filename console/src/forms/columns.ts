@@ -20,6 +20,8 @@ export interface ListColumn {
   readonly isMany?: boolean;
   /** Objects of this type are chosen; the text is the full name. */
   readonly picks?: string;
+  /** Several objects of this type are chosen; the text is their uuids, separated by commas. */
+  readonly picksMany?: string;
   /** The type of objects whose full names are offered in an element; empty: none. */
   readonly offers?: (element: Document) => string;
   readonly hint?: string;

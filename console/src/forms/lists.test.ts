@@ -22,7 +22,7 @@ const EXAMPLES: readonly [string, readonly string[]][] = [
   ["interface-route-table service_instance_refs", ["d:p:fw", "right"]],
   ["routing-policy routing_policy_entries", [
     "bgp, static", "10.0.0.0/8 orlonger, 10.1.0.0/16", "64512:7", "200", "5", "64512:8", "reject",
-    "all", "target:64512:7", "all", "64512, 64513", "150", "inet-vpn", "2, 5",
+    "all", "target:64512:7", "all", "64512, 64513", "10.0.0.0/8 upto /16, 10.1.0.0/16 prefix-length-range /17-/24, 10.2.0.0/16", "u-1, u-2", "orlonger", "150", "inet-vpn", "2, 5",
     "64512, 64512", "64512:9", "no-export", "origin:192.0.2.1:7", "rt:64512:9", "0x0002fc0000000007", "policy",
   ]],
   ["routing-policy service_instance_refs", ["d:p:fw", "1.0", "2"]],
@@ -64,6 +64,8 @@ test.each([
   ["service-group service_group_firewall_service_list", 0, "tpc 80"],
   ["address-group address_group_prefix", 0, "192.0.2.0"],
   ["routing-policy routing_policy_entries", 1, "10.0.0.0/8 longest"],
+  ["routing-policy routing_policy_entries", 11, "10.0.0.0/8 upto 16"],
+  ["routing-policy routing_policy_entries", 11, "10.0.0.0/8 within /16"],
   ["api-access-list api_access_list_entries", 2, "member XYZ"],
   ["api-access-list api_access_list_entries", 2, ""],
   ["route-table routes", 0, "10.0.0.0"],
@@ -114,8 +116,8 @@ test("a list that nobody changed keeps nobody from saving the rest", () => {
 });
 
 test("what only the form of all members has is told", () => {
-  const term = { term_match_condition: { prefix_list: [{ interface_route_table_uuid: ["u"] }], as_path: [1] }, term_action_list: { external: "ospf-type-1" } };
-  expect(LISTS["routing-policy routing_policy_entries"]?.beside?.(term)).toEqual(["prefixes of route tables", "an external type given"]);
+  const term = { term_match_condition: { prefix_list: [{ interface_route_table_uuid: ["u"] }, { interface_route_table_uuid: ["v"] }], as_path: [1] }, term_action_list: { external: "ospf-type-1" } };
+  expect(LISTS["routing-policy routing_policy_entries"]?.beside?.(term)).toEqual(["further tables of prefixes", "an external type given"]);
 });
 
 test("an address alone is the longest prefix, and one workload at a time has no wide one", () => {

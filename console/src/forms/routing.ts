@@ -3,7 +3,7 @@
 import { at, either, type ListSpec, number, numbers, split, target, text, texts, withAt } from "./columns";
 import { prefixFault } from "./subnets";
 import { numberOf as addressNumber } from "../model/prefix";
-import { type Document, isDocument, isEmpty, isList, type Json } from "../model/document";
+import { type Document, isDocument, isEmpty, isList, type Json, textsOf } from "../model/document";
 
 const NAMED_COMMUNITIES = ["no-export", "no-advertise", "no-export-subconfed", "no-reoriginate", "accept-own", "llgr-stale", "no-llgr"] as const;
 
@@ -53,6 +53,39 @@ function matchesFault(given: string): string {
   return "";
 }
 
+/** Of a kind of comparison: what has to follow it, and what that looks like. */
+const FILTERS: Readonly<Record<string, readonly [form: RegExp, hint: string]>> = {
+  exact: [/^$/, "nothing more"], longer: [/^$/, "nothing more"], orlonger: [/^$/, "nothing more"],
+  upto: [/^\/\d{1,3}$/, "a length such as /16"], "prefix-length-range": [/^\/\d{1,3}-\/\d{1,3}$/, "two lengths such as /16-/24"],
+  through: [/^[\da-f.:]+\/\d{1,3}$/i, "a prefix such as 10.0.0.0/16"],
+};
+
+/** `10.0.0.0/8 upto /16, 10.0.0.0/8 prefix-length-range /16-/24` */
+export function filterText(filter: Json | undefined): string {
+  const held = isDocument(filter) ? filter["route_filter_properties"] : undefined;
+  return (isList(held) ? held.filter(isDocument) : []).map(({ route, route_type: kind, route_type_value: value }) => [route, kind === "exact" ? undefined : kind, value].filter((each) => each !== undefined && each !== null && each !== "").map(String).join(" ")).join(", ");
+}
+
+export function filterOf(given: string): Document | undefined {
+  const parts = split(given).map((each): Document => {
+    const [route = "", route_type = "exact", ...value] = each.split(/\s+/);
+    return { route, route_type, ...(value.length === 0 ? {} : { route_type_value: value.join(" ") }) };
+  });
+  return parts.length === 0 ? undefined : { route_filter_properties: parts };
+}
+
+function filterFault(given: string): string {
+  for (const part of split(given)) {
+    const [route = "", kind = "exact", ...value] = part.split(/\s+/);
+    const fault = prefixFault(route);
+    if (fault !== "") return `${route}: ${fault}`;
+    const form = FILTERS[kind];
+    if (form === undefined) return `${kind}: ${Object.keys(FILTERS).join(", ")}`;
+    if (!form[0].test(value.join(" "))) return `${part}: after ${kind} comes ${form[1]}`;
+  }
+  return "";
+}
+
 const COMMUNITIES = texts("Communities", "community_attributes.community_attribute", 220, { hint: "64512:7, no-export", fault: communitiesFault });
 const TO_SERVICE = "service-instance";
 
@@ -88,9 +121,24 @@ const [STANDARD, EXTENDED] = [`${ACT}.update.community`, `${ACT}.update.extcommu
 
 /** Members of a term that only the form of all members has. */
 const UNSHOWN: readonly (readonly [way: readonly string[], title: string])[] = [
-  [[MATCH, "community"], "one community"], [[MATCH, "prefix_list"], "prefixes of route tables"], [[MATCH, "route_filter"], "a route filter"],
+  [[MATCH, "community"], "one community"],
   [[MATCH, "external"], "an external type"], [[ACT, "external"], "an external type given"], [[ACT, "as_path_expand"], "a path expanded"], [[ACT, "as_path_prepend"], "a path prepended by devices"],
 ];
+
+/** Lists of prefixes that route tables hold; the first is edited, others stay. */
+function listsOf(term: Document): Document[] {
+  const held = at(term, [MATCH, "prefix_list"]);
+  return isList(held) ? held.filter(isDocument) : [];
+}
+
+function withList(term: Document, change: (first: Document) => Document): Document {
+  const [first = {}, ...rest] = listsOf(term);
+  const next = change(first);
+  const lists = isEmpty(next["interface_route_table_uuid"]) ? rest : [next, ...rest];
+  return withAt(term, [MATCH, "prefix_list"], lists.length === 0 ? undefined : lists);
+}
+
+const [TABLES, KIND] = ["interface_route_table_uuid", "prefix_type"] as const;
 
 export const TERMS: ListSpec = {
   title: "Terms", element: "term", wrapper: "term", isOrdered: true,
@@ -117,6 +165,21 @@ export const TERMS: ListSpec = {
         texts("Extended communities", `${MATCH}.extcommunity_list`, 240, { hint: "any; or target:64512:7" }),
         either("Of the extended ones", `${MATCH}.extcommunity_match_all`, 110, ["any", "all"]),
         numbers("AS numbers in the path", `${MATCH}.as_path`, 190, { hint: "any; or 64512, 64513" }),
+        {
+          title: "Prefixes with lengths", width: 300, hint: "any; or 10.0.0.0/8 upto /16", fault: filterFault,
+          show: (each) => filterText(at(each, [MATCH, "route_filter"])),
+          put: (each, given) => withAt(each, [MATCH, "route_filter"], filterOf(given)),
+        },
+        {
+          title: "Prefixes of interface route tables", width: 260, picksMany: "interface-route-table", hint: "any",
+          show: (each) => textsOf(listsOf(each)[0]?.[TABLES]).join(", "),
+          put: (each, given) => withList(each, (first) => ({ ...first, [TABLES]: split(given) })),
+        },
+        {
+          title: "Of these tables also", width: 130, choices: ["longer", "orlonger"], isClosed: true, hint: "exactly these",
+          show: (each) => { const kind = listsOf(each)[0]?.[KIND]; return kind === undefined || kind === "exact" ? "" : String(kind); },
+          put: (each, given) => withList(each, (first) => ({ ...first, [KIND]: given === "" ? "exact" : given })),
+        },
         number("A preference of", `${MATCH}.local_pref`, 110, { hint: "any" }),
         text("The family", `${MATCH}.family`, 120, { choices: ["inet", "inet-vpn", "evpn"], isClosed: true, hint: "any" }),
         numbers("EVPN types", `${MATCH}.nlri_route_type`, 110, { hint: "any; or 2, 5" }),
@@ -135,7 +198,7 @@ export const TERMS: ListSpec = {
       ],
     },
   ],
-  beside: (term) => UNSHOWN.filter(([way]) => !isEmpty(at(term, way))).map(([, title]) => title),
+  beside: (term) => [...(listsOf(term).length > 1 ? ["further tables of prefixes"] : []), ...UNSHOWN.filter(([way]) => !isEmpty(at(term, way))).map(([, title]) => title)],
 };
 
 const LAST = Number.MAX_SAFE_INTEGER;

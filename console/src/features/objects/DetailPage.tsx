@@ -4,11 +4,12 @@ import { ApartmentOutlined, DeleteOutlined, EditOutlined, ExportOutlined, NodeIn
 import { useQuery } from "@tanstack/react-query";
 import { Alert, Button, Spin, Tabs } from "antd";
 import { type ComponentType, lazy, Suspense, useState } from "react";
-import { useNavigate, useParams, useSearchParams } from "react-router";
+import { Link, useNavigate, useParams, useSearchParams } from "react-router";
 
 import { read } from "../../api/client";
 import { isAdministrator, seesNumbers, usePermissions } from "../../api/session";
 import { useConsole } from "../../app/context";
+import { NoPage } from "../../app/NoPage";
 import { objectType, typeTitle } from "../../model/catalog";
 import { type ConfigObject, lastName } from "../../model/document";
 import { HistoryTable } from "../history/HistoryTable";
@@ -38,11 +39,11 @@ export function DetailPage() {
   const { type = "", uuid = "" } = useParams();
   const { catalog } = useConsole();
   const found = useQuery({ queryKey: ["object", type, uuid], queryFn: () => read(type, uuid) });
-  if (catalog.objects[type] === undefined) return <Alert type="error" title={`There is no object type ${type}`} />;
+  if (catalog.objects[type] === undefined) return <NoPage what={`There is no object type ${type}.`} />;
   if (found.isError) {
     return (
       <div className="page">
-        <Alert type="error" showIcon title={found.error.message} />
+        <Alert type="error" showIcon title={found.error.message} action={<Link to={`/o/${type}`}>All of its type</Link>} />
       </div>
     );
   }

@@ -3,10 +3,11 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Alert, App, Button, Spin } from "antd";
 import { useMemo, useState } from "react";
-import { useNavigate, useParams, useSearchParams } from "react-router";
+import { Navigate, useNavigate, useParams, useSearchParams } from "react-router";
 
 import { call, type Found, read, Refused } from "../../api/client";
 import { useConsole } from "../../app/context";
+import { NoPage } from "../../app/NoPage";
 import { madeFaults } from "../../forms/made";
 import { midSentence, objectType, typeTitle } from "../../model/catalog";
 import { checkObject, type Faults, nameFault } from "../../model/check";
@@ -18,6 +19,7 @@ import { PlanPreview } from "./PlanPreview";
 
 export function EditPage() {
   const { type = "", uuid } = useParams();
+  const [search] = useSearchParams();
   const { catalog } = useConsole();
   const found = useQuery({
     queryKey: ["editing", type, uuid],
@@ -26,10 +28,18 @@ export function EditPage() {
     gcTime: 0,
     staleTime: Infinity,
   });
-  if (catalog.objects[type] === undefined) return <Alert type="error" title={`There is no object type ${type}`} />;
+  if (catalog.objects[type] === undefined) return <NoPage what={`There is no object type ${type}.`} />;
   if (found.isError) return <Alert type="error" title={found.error.message} />;
   if (uuid !== undefined && found.data === undefined) return <Spin style={{ margin: 48 }} />;
+  const at = found.data === undefined || search.has("form") ? "" : elsewhere(type, found.data.object);
+  if (at !== "") return <Navigate to={at} replace />;
   return <Editor key={`${type} ${uuid ?? "new"}`} type={type} found={found.data} />;
+}
+
+/** Where objects are edited that have a place on another one's page; `?form` is the form with all of their members. */
+function elsewhere(type: string, object: ConfigObject): string {
+  const parent = object["parent_uuid"];
+  return type === "virtual-DNS-record" && typeof parent === "string" ? `/o/virtual-DNS/${parent}?tab=records&record=${object.uuid}` : "";
 }
 
 function editable(object: ConfigObject | undefined, names: readonly string[]): Document {

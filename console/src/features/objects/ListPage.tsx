@@ -9,6 +9,7 @@ import { Refused } from "../../api/client";
 import { moment } from "../../api/moment";
 import { useRight } from "../../api/session";
 import { useConsole } from "../../app/context";
+import { NoPage } from "../../app/NoPage";
 import { midSentence, objectType, typeTitle } from "../../model/catalog";
 import { BulkActions } from "./BulkActions";
 import { ColumnChoice, useColumns } from "./ColumnChoice";
@@ -35,7 +36,7 @@ export function ListPage() {
   const { type = "" } = useParams();
   const { catalog } = useConsole();
   if (catalog.objects[type] === undefined) {
-    return <Alert className="page" type="error" title={`There is no object type ${type}`} />;
+    return <NoPage what={`There is no object type ${type}.`} />;
   }
   return <TypeList key={type} type={type} />;
 }
