@@ -3,7 +3,7 @@
 import { readFile } from "node:fs/promises";
 
 import { create, made, pick, subnet } from "./editors.mjs";
-import { axe, check, heading, open, page, picture, row } from "./harness.mjs";
+import { axe, check, heading, newContext, observed, open, page, picture, row } from "./harness.mjs";
 
 const network = (name, more = {}) => create("virtual-network", ["stuck", name], { parent_type: "project", network_ipam_refs: subnet("10.68.0.0"), ...more });
 const names = async () => await page.getByRole("row").getByRole("link").allTextContents();
@@ -38,6 +38,20 @@ async function choosingColumns() {
   await heading("Virtual network").click();
   await page.getByRole("columnheader", { name: "Route table" }).waitFor();
   await page.reload();
+  await page.getByRole("columnheader", { name: "Route table" }).waitFor();
+  // Whoever is given the address sees the same columns; who comes without one sees his own.
+  const [link, token] = [page.url(), await page.evaluate(() => sessionStorage.getItem("skytrail.token"))];
+  const context = await newContext();
+  const other = observed(await context.newPage());
+  await other.addInitScript((value) => sessionStorage.setItem("skytrail.token", value), token);
+  await other.goto(link);
+  await other.getByRole("columnheader", { name: "Route table" }).waitFor();
+  await other.goto(link.replace(/columns=[^&]*&?/, ""));
+  await other.waitForURL(/columns=usual/);
+  check((await other.getByRole("columnheader", { name: "Route table" }).count()) === 0, "a link's columns are taken for the reader's own");
+  await context.close();
+  await open("/o/virtual-network?realised=failed");
+  await page.waitForURL(/columns=[^&]*route_table_refs/);
   await page.getByRole("columnheader", { name: "Route table" }).waitFor();
   await row("zz-stuck").getByText("nowhere").waitFor();
   check(page.url().includes("realised=failed"), "the filter is not in the address");

@@ -1,34 +1,44 @@
-/** Which columns the list of a type has: chosen by each user, kept in the browser. */
+/** Which columns the list of a type has: in the page's address, so that whoever opens it sees the same; what a user chose last is kept in the browser. */
 
 import { SettingOutlined } from "@ant-design/icons";
 import { Button, Popover, Select } from "antd";
-import { useState } from "react";
+import { useEffect } from "react";
+import { useSearchParams } from "react-router";
 
 import { objectType } from "../../model/catalog";
 import { useConsole } from "../../app/context";
-import { type Column, columnsOf, offeredColumns, usualColumns } from "./columns";
+import { type Column, columnsOf, columnsTold, offeredColumns, tellColumns, usualColumns } from "./columns";
 
 const SHOWN_MAX = 12;
 const keyOf = (type: string) => `skytrail.columns.${type}`;
 
-function kept(type: string): string[] | undefined {
-  const text = localStorage.getItem(keyOf(type));
-  const names: unknown = text === null ? undefined : text.split(",").filter(Boolean);
-  return Array.isArray(names) && names.length > 0 ? names : undefined;
-}
+const ADDRESS = "columns";
 
 /** The columns of a list, and what chooses others; none chosen: the usual ones again. */
 export function useColumns(type: string): readonly [columns: readonly Column[], choose: (names: readonly string[]) => void] {
   const { catalog } = useConsole();
   const entry = objectType(catalog, type);
-  const [names, setNames] = useState(() => kept(type));
+  const [search, setSearch] = useSearchParams();
+  const asked = search.get(ADDRESS);
+  const usual = usualColumns(type, entry);
+  const names = columnsTold(asked ?? localStorage.getItem(keyOf(type)) ?? "", type, entry) ?? usual;
+  const told = tellColumns(names, usual);
+  useEffect(() => {
+    if (asked !== null) return;
+    setSearch((now) => withColumns(now, told), { replace: true });
+  }, [asked, told, setSearch]);
   const choose = (next: readonly string[]) => {
-    const isUsual = next.length === 0 || next.join() === usualColumns(type, entry).join();
-    if (isUsual) localStorage.removeItem(keyOf(type));
-    else localStorage.setItem(keyOf(type), next.join(","));
-    setNames(isUsual ? undefined : [...next]);
+    const text = tellColumns(next, usual);
+    localStorage.setItem(keyOf(type), text);
+    setSearch((now) => withColumns(now, text), { replace: true });
   };
   return [columnsOf(type, entry, names), choose];
+}
+
+function withColumns(search: URLSearchParams, columns: string): URLSearchParams {
+  const next = new URLSearchParams(search);
+  next.set(ADDRESS, columns);
+  return next;
 }
 
 interface Props {
@@ -43,7 +53,7 @@ export function ColumnChoice({ type, columns, onChoose }: Props) {
   const choice = (
     <div style={{ width: 360 }}>
       <Select mode="multiple" aria-label="Columns shown" style={{ width: "100%" }} optionFilterProp="label" maxCount={SHOWN_MAX} value={columns.map(({ name }) => name)} options={options} onChange={(names: string[]) => onChoose(names)} />
-      <p className="form-note">In the order in which they are chosen; kept in this browser.</p>
+      <p className="form-note">In the order in which they are chosen; kept in this browser, and part of the page&apos;s address.</p>
       <Button size="small" onClick={() => onChoose([])}>The usual ones</Button>
     </div>
   );

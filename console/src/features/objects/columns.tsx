@@ -55,6 +55,21 @@ export function columnsOf(typeName: string, entry: ObjectType, names: readonly s
   return names.flatMap((name) => offered.get(name) ?? []);
 }
 
+const USUAL = "usual";
+const BETWEEN = ".";
+
+/** Names of columns as an address holds them: a word for the usual ones, so that it shows these whatever its reader has chosen. */
+export function tellColumns(names: readonly string[], usual: readonly string[]): string {
+  return names.length === 0 || names.join() === usual.join() ? USUAL : names.join(BETWEEN);
+}
+
+/** The columns that an address tells of, in their order; undefined: the usual ones. Names that the type does not have are left out. */
+export function columnsTold(text: string, typeName: string, entry: ObjectType): string[] | undefined {
+  const offered = new Set(offeredColumns(typeName, entry).map(({ name }) => name));
+  const names = [...new Set(text.split(/[.,]/))].filter((name) => offered.has(name));
+  return names.length === 0 ? undefined : names;
+}
+
 export function changedAt(object: ConfigObject): string {
   const permissions = object["id_perms"] as { last_modified?: string } | undefined;
   return (permissions?.last_modified ?? "").slice(0, 19).replace("T", " ");
