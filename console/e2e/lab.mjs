@@ -154,6 +154,11 @@ async function sendingAProbe() {
   await dropped.getByText(/^The probe was dropped at red › app on .*compute2: POLICY, as the tables say\.$/).waitFor();
   await axe("a probe");
   await picture("probe");
+  // Under the pointer a button has colours of its own.
+  await page.getByRole("button", { name: "Dark colours" }).click();
+  await page.getByRole("button", { name: "Send a probe" }).hover();
+  await axe("a probe in dark colours");
+  await page.getByRole("button", { name: "Light colours" }).click();
 }
 
 async function seeingTrafficWithItsChanges() {
