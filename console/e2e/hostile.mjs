@@ -7,8 +7,11 @@ import { addresses, aProcess, settled, tabsOf } from "./walk.mjs";
 
 const PROJECT = ["default-domain", "red"];
 const MARKUP = `<img src=x onerror="window.harmed=1"><script>window.harmed=1</script>`;
-/** Turned around by who wrote it, from right to left by its letters, and without an end. */
-const LONG = `\u202Efdp.exe\u202C \u05D0\u05D1\u05D2 ${"w".repeat(180)}`;
+/** From right to left by its letters, and without an end. */
+const LONG = `\u05D0\u05D1\u05D2 ${"w".repeat(180)}`;
+/** Told by processes: the API takes no new object of such a name. */
+const TURNED = "\u202Efdp.exe\u202C\u009B31m";
+const TURNED_SHOWN = "⟨U+202E⟩fdp.exe⟨U+202C⟩⟨U+009B⟩31m";
 const FORMULA = '=HYPERLINK("http//evil")';
 const NAMES = [MARKUP, LONG, FORMULA];
 const TYPES = ["virtual-network", "network-policy", "security-group", "logical-router", "application-policy-set"];
@@ -19,9 +22,12 @@ async function isUnharmed(what) {
     alien: document.querySelectorAll('img[src="x"], script:not([src])').length,
     beyond: document.documentElement.scrollWidth - innerWidth,
     below: document.documentElement.scrollHeight - innerHeight,
+    // oxlint-disable-next-line no-control-regex -- these are what must not be there
+    turning: /.{0,60}[\u007F-\u009F\u2028-\u202E\u2066-\u2069].{0,60}/.exec(document.body.outerHTML)?.[0],
   }));
   check(!found.harmed && found.alien === 0, `${what}: a name was taken for markup: ${JSON.stringify(found)}`);
   check(found.beyond <= 0 && found.below <= 0, `${what}: a name pushes the page out of the window by ${found.beyond} and ${found.below}`);
+  check(found.turning === undefined, `${what} has a character that misleads: ${JSON.stringify(found.turning)}`);
   check(errors.length === 0, `${what}: ${errors.join(", ")}`);
 }
 
@@ -44,7 +50,7 @@ async function download(button, choice) {
 
 export async function meetingNamesThatAreMeantToHarm() {
   // A lab keeps no users of its own.
-  expecting(501);
+  expecting(400, 501);
   await open("/");
   const operations = NAMES.flatMap((name) => [
     ...TYPES.map((type) => ({ op: "create", type, object: { parent_type: "project", fq_name: [...PROJECT, name], display_name: name } })),
@@ -78,10 +84,22 @@ export async function meetingNamesThatAreMeantToHarm() {
     await cardsHold("the topology");
     await picture("hostile-topology");
 
+    // The API says why it takes no name that is turned around, and so does the form.
+    const refused = await api("POST", "/api/v1/virtual-network", { fq_name: [...PROJECT, TURNED] });
+    check(refused.status === 400 && refused.json.detail.includes("fq_name has the character U+202E"), JSON.stringify(refused));
+    await open("/o/virtual-network/new");
+    await page.getByRole("textbox", { name: "Name", exact: true }).fill(TURNED);
+    await page.getByRole("button", { name: "Create", exact: true }).click();
+    await page.getByRole("alert").getByText("the name has ⟨U+202E⟩").waitFor();
+
     // What is told under such names.
     await open("/nodes");
     await page.getByRole("row").filter({ hasText: MARKUP }).first().waitFor();
+    await page.getByRole("row").filter({ hasText: TURNED_SHOWN }).first().waitFor();
     await isUnharmed("the infrastructure");
+    await open("/monitor?view=vrouter");
+    await page.getByRole("link", { name: TURNED_SHOWN, exact: true }).waitFor();
+    await isUnharmed("hosts");
     await open("/alarms");
     await page.getByRole("row").filter({ hasText: MARKUP }).first().getByRole("button", { name: "Expand row" }).click();
     await isUnharmed("an alarm");

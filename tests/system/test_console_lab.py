@@ -333,6 +333,8 @@ MARKUP = '<img src=x onerror="window.harmed=1"><script>window.harmed=1</script>'
 
 
 @pytest.fixture
+TURNED = "\u202efdp.exe\u202c\x9b31m"
+"""One that looks like another, and would colour a terminal."""
 def hostile(lab):
     """A host, a switch, networks, logs and sessions under such names, as their processes would tell them."""
     now = time.time_ns() // 1000
@@ -357,6 +359,7 @@ def hostile(lab):
         Uve(table="ObjectVNTable", key=network, struct="UveVirtualNetworkAgent", fields={"in_bytes": 1}),
         Log(timestamp_us=now, level=3, event=MARKUP, category=MARKUP, fields={"text": MARKUP}, number=1),
         pack([session]),
+        Uve(table="ObjectVRouter", key=TURNED, struct="NodeStatus", fields=alarm["NodeStatus"]),
     ]  # fmt: skip
     with socket.socket(socket.AF_UNIX) as stream:
         stream.connect(str(lab.paths.telemetry_socket))

@@ -1,6 +1,7 @@
 /** Requests to the API of the server this page came from. No other server is ever asked. */
 
 import type { ConfigObject, Document } from "../model/document";
+import { bodyText, readJson, sentPath } from "../model/plain";
 import { moment } from "./moment";
 import { partial } from "./partial";
 
@@ -50,12 +51,12 @@ export async function send(method: string, path: string, asked: Asked = {}): Pro
   }
   const { body, headers = {}, signal } = asked;
   const typed = body === undefined ? headers : { "content-type": "application/json", ...headers };
-  const reply = await fetch(path, {
+  const reply = await fetch(sentPath(path), {
     method,
     // With them the browser itself would ask for a password when the server refuses.
     credentials: "omit",
     headers: headersOf(typed),
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    ...(body === undefined ? {} : { body: bodyText(body) }),
     ...(signal === undefined ? {} : { signal }),
   });
   if (!reply.ok) throw await refusalOf(reply);
@@ -65,13 +66,13 @@ export async function send(method: string, path: string, asked: Asked = {}): Pro
 
 export async function call<T>(method: string, path: string, asked: Asked = {}): Promise<T> {
   const reply = await send(method, path, asked);
-  return (await reply.json()) as T;
+  return readJson(await reply.text()) as T;
 }
 
 async function refusalOf(reply: Response): Promise<Refused> {
   const text = await reply.text();
   try {
-    const problem = JSON.parse(text) as { detail?: string; errors?: FieldProblem[] };
+    const problem = readJson(text) as { detail?: string; errors?: FieldProblem[] };
     return new Refused(reply.status, problem.detail ?? text, problem.errors ?? []);
   } catch {
     return new Refused(reply.status, text || reply.statusText);
@@ -132,7 +133,7 @@ export function asOf(first: "?" | "&"): string {
 
 export async function read(type: string, uuid: string): Promise<Found> {
   const reply = await send("GET", `/api/v1/${type}/${encodeURIComponent(uuid)}${asOf("?")}`);
-  return { object: (await reply.json()) as ConfigObject, etag: reply.headers.get("etag") ?? "" };
+  return { object: readJson(await reply.text()) as ConfigObject, etag: reply.headers.get("etag") ?? "" };
 }
 
 /** The uuid of an object by its name; undefined when there is none. */

@@ -5,6 +5,7 @@
  */
 
 import type { Document } from "../model/document";
+import { readJson } from "../model/plain";
 import type { Change, Liveness, Phase, Port, Standing, Wish } from "./shared";
 import { eventsOf, type StreamEvent, TABLES, UveTables } from "./uveTables";
 
@@ -168,8 +169,8 @@ export class Stream {
   }
 
   #take(event: StreamEvent, tables: UveTables): void {
-    if (event.event === "config") this.#line(JSON.parse(event.data) as Line);
-    else if (event.event === "absent") this.#absent(JSON.parse(event.data) as Absent);
+    if (event.event === "config") this.#line(readJson(event.data) as Line);
+    else if (event.event === "absent") this.#absent(readJson(event.data) as Absent);
     else {
       tables.take(event);
       // Until a stream has told everything, what the one before told stays.

@@ -2,6 +2,7 @@
 
 import tables from "../generated/uveTables.json";
 import { type Document, isDocument } from "../model/document";
+import { readJson } from "../model/plain";
 
 export interface Uve {
   readonly name: string;
@@ -50,7 +51,7 @@ export class UveTables {
       this.#isWhole = false;
       this.#areAlarmsNew = true;
     } else if (event === "synced") this.#isWhole = true;
-    else if (event === "update") this.#update(JSON.parse(data) as Document);
+    else if (event === "update") this.#update(readJson(data) as Document);
   }
 
   #update({ key, type, value }: Document): void {

@@ -5,6 +5,7 @@
 
 import type { Catalog, Field } from "./catalog";
 import { type Document, type Json, type Path, isDocument, isEmpty, isList, pointer } from "./document";
+import { misleadingIn } from "./plain";
 
 /** JSON pointer to what is wrong there. */
 export type Faults = ReadonlyMap<string, string>;
@@ -37,6 +38,8 @@ export function checkObject(catalog: Catalog, typeName: string, object: Document
 export function nameFault(name: string): string {
   if (name.trim() === "") return "a name is needed";
   if (name.includes(":")) return "a name has no colon: colons separate the names of parents";
+  const misleading = misleadingIn(name);
+  if (misleading !== "") return `the name has ${misleading}, which is not seen or turns the text after it around`;
   return ILLEGAL.test(name) ? "the name has characters that XML cannot carry" : "";
 }
 

@@ -43,6 +43,7 @@ def create(change: Change, resource: ObjectType, request: Document) -> Record:
     fq_name = identity.check_fq_name(resource.name, request)
     rights.check_place(change, resource, fq_name)
     properties = _properties(resource, request, "create")
+    identity.check_plain("display_name", properties.get("display_name"))
     taken = change.view.uuid_of(resource.name, fq_name)
     if taken is not None:
         raise _name_taken(change, resource, request, fq_name, taken)
@@ -195,6 +196,8 @@ def update(change: Change, record: Record, request: Document) -> Record:
     rights.check_update(change, record, request)
     resource = change.schema.resources[record.type_name]
     properties = _properties(resource, request, "http_put")
+    if properties.get("display_name") != record.body.get("display_name"):
+        identity.check_plain("display_name", properties.get("display_name"))
     references = resolve_references(change, resource, request, "update", old=record)
     _note_ignored(change, resource, request)
     body = dict(record.body)

@@ -7,7 +7,7 @@ import re
 from skytrail.api import documents, texts
 from skytrail.api.documents import Document, is_document
 from skytrail.api.refusal import bad_request
-from skytrail.model.validate import has_illegal_characters, shown
+from skytrail.model.validate import has_illegal_characters, misleading_character, shown
 
 _CANONICAL_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FQ_NAME_BYTES_MAX = 1024
@@ -34,9 +34,20 @@ def check_fq_name(type_name: str, body: Document) -> tuple[str, ...]:
     joined = ":".join(parts)
     if has_illegal_characters(joined):
         raise bad_request(texts.illegal_xml_characters())
+    check_plain("fq_name", parts[-1])
     if len(joined) > _FQ_NAME_BYTES_MAX or len(joined.encode()) > _FQ_NAME_BYTES_MAX:
         raise bad_request(f"Bad Request, fq_name is longer than {_FQ_NAME_BYTES_MAX} bytes")
     return tuple(parts)
+
+
+def check_plain(field: str, name: object) -> None:
+    """Refuse a name that looks like another one; those that were given before it was refused stay as they are."""
+    character = misleading_character(name) if isinstance(name, str) else None
+    if character is not None:
+        raise bad_request(
+            f"Bad Request, {field} has the character {character}, which is not seen or turns the text"
+            " after it around: leave it out"
+        )
 
 
 def id_permissions(uuid: str, given: Document, now: str) -> Document:

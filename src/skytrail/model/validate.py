@@ -30,6 +30,9 @@ _INTEGER_MAX = 2**64 - 1
 # Twenty digits hold every 64-bit number; longer text would only cost time to convert.
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,19})")
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+# Control characters, separators of lines, and what turns the direction of the text after it (Unicode's
+# embeddings, overrides and isolates): a name with them looks like another one.
+_MISLEADING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 # Written by the server into what clients read, and sent back by clients that edit and return it.
 _SERVER_WRITTEN = frozenset({"href", "parent_href"})
 # Patterns are advisory except for these types, where clients depend on the refusal.
@@ -85,6 +88,17 @@ def _stop(fault: _Fault) -> NoReturn:
 def has_illegal_characters(value: str) -> bool:
     """Whether XML, and so the control channel to the hosts, could not carry the text."""
     return _ILLEGAL.search(value) is not None
+
+
+def misleading_character(name: str) -> str | None:
+    """The first character by which a name looks like another one, as `U+202E`; None: it has none."""
+    found = _MISLEADING.search(name)
+    return None if found is None else f"U+{ord(found[0]):04X}"
+
+
+def without_misleading(name: str) -> str:
+    """The name with `_` in the place of each character by which it would look like another one."""
+    return _MISLEADING.sub("_", name)
 
 
 def shown(value: object) -> str:

@@ -35,11 +35,11 @@ def sound(api) -> None:
 
 HOSTILE_NAMES = [
     "a\x00b", "a\x01", "\x7f\x1b[31m\x08", "a:b", ":", "", "x" * 1_000_000, "x" * 1_025,
-    "\ufffe", "\uffff", ["list"], {"a": 1}, 7, True, None, 1e308,
+    "\u202eevil", "\t", "\ufffe", "\uffff", ["list"], {"a": 1}, 7, True, None, 1e308,
 ]  # fmt: skip
 ODD_NAMES = [
-    "default\u2010project", "dеfault-project", "\u202eevil", "a\u200bb", "%00", "../../etc/passwd",
-    "'; drop table x; --", "{{7*7}}", "<script>", "a b", " ", "\t", "🦎", "ﬁ", "A" * 900,
+    "default\u2010project", "dеfault-project", "a\u200bb", "%00", "../../etc/passwd",
+    "'; drop table x; --", "{{7*7}}", "<script>", "a b", " ", "🦎", "ﬁ", "A" * 900,
 ]  # fmt: skip
 """Strange, but names: look-alikes are other names, nothing is folded into one."""
 

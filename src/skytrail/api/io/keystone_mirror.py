@@ -30,6 +30,7 @@ from skytrail.api.io.keystone_client import KeystoneClient, decoded
 from skytrail.api.plugin import IdentityUnavailable, NotAuthentic
 from skytrail.api.refusal import Refused
 from skytrail.api.service import ConfigService
+from skytrail.model.validate import without_misleading
 
 CREATOR = "keystone"
 ABSENT_S = 30.0
@@ -292,6 +293,7 @@ def ensure_project(change: Change, project: Named, domain: Named) -> None:
 def _ensure(change: Change, kind: str, uuid: str, above: tuple[str, ...], name: str) -> None:
     if change.view.get(uuid) is not None:
         return
+    name = without_misleading(name)
     usable = name.replace(":", "_")
     if find(change.view, kind, (*above, usable)) is not None:
         # The name is taken by an object that is not Keystone's, or by a deleted project's.
