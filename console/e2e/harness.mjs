@@ -1,6 +1,7 @@
 // What journeys share: one page of a real browser, what it did that it must not, and how journeys are gone and told of.
 
-import { readFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 
 import { chromium } from "playwright-core";
@@ -115,6 +116,17 @@ export async function save(name) {
   await page.waitForURL((url) => !url.pathname.endsWith("/edit"));
   await there();
   await heading(name).waitFor();
+}
+
+const READY_MS = 150_000;
+
+/** Lets whoever began the journeys do the next thing it came for. */
+export async function ready() {
+  await writeFile(process.env.READY_FILE, "");
+  for (const end = Date.now() + READY_MS; existsSync(process.env.READY_FILE); ) {
+    check(Date.now() < end, "nobody did what was to be done");
+    await page.waitForTimeout(100);
+  }
 }
 
 export async function choose(label, text, option) {

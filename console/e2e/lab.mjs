@@ -7,6 +7,7 @@ import { api, axe, check, errors, go, heading, open, outside, page, picture } fr
 import { meetingNamesThatAreMeantToHarm } from "./hostile.mjs";
 import { seeingAHostDieAndComeBack } from "./lost.mjs";
 import { seeingThePastOnEveryPage } from "./past.mjs";
+import { missingWhatANodeKeeps } from "./parts.mjs";
 import { askingForStatistics, followingARouteToItsPort, seeingChangesAsTheyCome, seeingHowAHostFares, seeingHowFarListsHaveCome, seeingWhatTheControlNodeHolds } from "./live.mjs";
 
 /** Opens what is between two nodes, and of it one service. */
@@ -225,7 +226,7 @@ async function beingWatchedByNobody() {
 const JOURNEYS = {
   findingADeniedFlowAndAllowingIt, allowingWhatASecurityGroupRefuses, allowingByTagsWhatTheirPolicyRefuses, seeingHowMuchGoesBetweenWhom, seeingTrafficWithItsChanges,
   seeingWhatTheControlNodeHolds, followingARouteToItsPort, seeingHowAHostFares, askingForStatistics, seeingHowFarListsHaveCome, seeingChangesAsTheyCome, tryingARuleAndReadingItsAlarm,
-  sendingAProbe, seeingTheOverlayWithItsTraffic, seeingTheUnderlayAndAWayThroughIt,
+  sendingAProbe, seeingTheOverlayWithItsTraffic, seeingTheUnderlayAndAWayThroughIt, missingWhatANodeKeeps,
   meetingNamesThatAreMeantToHarm, seeingAHostDieAndComeBack, seeingThePastOnEveryPage,
   buildingTheExample, watchingItsWorkloadsReachEachOther, takingTheExampleAway, beingWatchedByNobody,
 };

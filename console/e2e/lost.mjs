@@ -1,24 +1,12 @@
 // A journey through the loss of a host, and its return. Gone by lab.mjs; whoever began it kills the host and starts it again.
 
-import { existsSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
-
-import { api, axe, check, open, page, picture, row } from "./harness.mjs";
+import { api, axe, check, open, page, picture, ready, row } from "./harness.mjs";
 import { changeScene, setScene } from "./past.mjs";
 
 const HOST = "compute2";
 const PORT = "default-domain:red:app";
 /** A node is dead when nothing of it is connected for 60 s, and its alarm soaks for 30. */
 const SLOW_MS = 150_000;
-
-/** Lets whoever began this do the next thing it came for. */
-async function ready() {
-  await writeFile(process.env.READY_FILE, "");
-  for (const end = Date.now() + SLOW_MS; existsSync(process.env.READY_FILE); ) {
-    check(Date.now() < end, "nobody did what was to be done");
-    await page.waitForTimeout(100);
-  }
-}
 
 const rows = () => page.getByRole("main").locator("tr.ant-table-row").filter({ hasText: HOST });
 const itself = () => rows().filter({ hasText: "node-status" }).filter({ hasText: "vrouter" });

