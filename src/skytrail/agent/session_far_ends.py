@@ -7,7 +7,6 @@ beginning is looked for whenever routes have changed, and who was found is remem
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Final, TypeAlias
@@ -21,6 +20,7 @@ from skytrail.agent.session_batch import IPV4, Array
 from skytrail.agent.session_names import SessionNames
 from skytrail.agent.tables import IdentityId, InetRouteRow, IpNetwork, VifId, VrfId
 from skytrail.net import IpAddress
+from skytrail.net.latest import Latest
 
 FAR_ENDS_COUNT_MAX: Final = 4_096
 """Different ones, of all ports, that a beginning did not tell; the oldest are forgotten."""
@@ -34,7 +34,7 @@ class LateFarEnds:
     """Sees every batch, in order; ``look`` is told of what is desired in between."""
 
     def __init__(self) -> None:
-        self._places: OrderedDict[_FarEnd, _Place | None] = OrderedDict()
+        self._places: Latest[_FarEnd, _Place | None] = Latest(FAR_ENDS_COUNT_MAX)
         """Where the route of a far end would be; None: not known, as long as its port is not."""
         self._found: dict[_FarEnd, IdentityId] = {}
         """The last that was known."""
@@ -63,13 +63,12 @@ class LateFarEnds:
             if far_end not in known:
                 known[far_end] = self._begin(far_end, _place_of(far_end, names, desired), desired)
             identities[number] = known[far_end]
-        while len(self._places) > FAR_ENDS_COUNT_MAX:
-            self._found.pop(self._places.popitem(last=False)[0], None)
         return identities
 
     def _begin(self, far_end: _FarEnd, place: _Place | None, desired: Desired) -> IdentityId:
-        self._places[far_end] = place
-        self._places.move_to_end(far_end)
+        forgotten = self._places.put(far_end, place)
+        if forgotten is not None:
+            self._found.pop(forgotten, None)
         identity = _identity_at(place, desired)
         if identity != NO_IDENTITY:
             self._found[far_end] = identity

@@ -11,7 +11,7 @@ looked at only those that logging objects log.
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -27,6 +27,7 @@ from skytrail.agent.session_far_ends import LateFarEnds
 from skytrail.agent.session_log import rule_names
 from skytrail.agent.session_names import SessionNames
 from skytrail.agent.tables import RuleId, VifId
+from skytrail.net.latest import Latest
 from skytrail.wire.xmpp import ConfigKey
 
 LOGGED_COUNT_MAX: Final = 65_536
@@ -54,7 +55,7 @@ class SessionFollower:
         self._objects = objects
         self._created = np.zeros(0, np.uint64)
         self._identity = np.zeros(0, np.uint32)
-        self._logged: OrderedDict[tuple[int, int], tuple[str, ...]] = OrderedDict()
+        self._logged: Latest[tuple[int, int], tuple[str, ...]] = Latest(LOGGED_COUNT_MAX)
         """By pair and ``created_ns``."""
         self._names = SessionNames()
         self._late = LateFarEnds()
@@ -119,13 +120,11 @@ class SessionFollower:
         keys = records["pair"].tolist(), records["created_ns"].tolist()
         for place in sorted(names):
             if is_begin[place]:
-                self._logged[keys[0][place], keys[1][place]] = names[place]
+                self._logged.put((keys[0][place], keys[1][place]), names[place])
         for place in np.flatnonzero(~is_begin).tolist():
             known = self._logged.pop((keys[0][place], keys[1][place]), None)
             if known is not None:
                 names[place] = known
-        while len(self._logged) > LOGGED_COUNT_MAX:
-            self._logged.popitem(last=False)
         return names
 
     def _choose(

@@ -6,9 +6,8 @@ packets of a new one may be told of before it is among them.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Hashable, Iterable
-from typing import Final, Generic, TypeVar
+from collections.abc import Iterable
+from typing import Final
 
 import numpy as np
 
@@ -17,35 +16,19 @@ from skytrail.agent.interface import ActivePort
 from skytrail.agent.outcome import Desired
 from skytrail.agent.session_batch import Array, SessionKind
 from skytrail.agent.tables import IdentityId, VifId
+from skytrail.net.latest import Latest
 
 PORTS_COUNT_MAX: Final = 4_096
 FAR_ENDS_COUNT_MAX: Final = 16_384
 """The latest that had sessions."""
-_Key = TypeVar("_Key", bound=Hashable)
-_Named = TypeVar("_Named")
-
-
-class _Latest(Generic[_Key, _Named]):
-    def __init__(self, count_max: int) -> None:
-        self._count_max = count_max
-        self._known: OrderedDict[_Key, _Named] = OrderedDict()
-
-    def put(self, key: _Key, named: _Named) -> None:
-        self._known[key] = named
-        self._known.move_to_end(key)
-        if len(self._known) > self._count_max:
-            self._known.popitem(last=False)
-
-    def get(self, key: _Key) -> _Named | None:
-        return self._known.get(key)
 
 
 class SessionNames:
     """Sees every batch. A number that stands for something now never stands for what it was before."""
 
     def __init__(self) -> None:
-        self._ports: _Latest[VifId, ActivePort] = _Latest(PORTS_COUNT_MAX)
-        self._far_ends: _Latest[IdentityId, Identity] = _Latest(FAR_ENDS_COUNT_MAX)
+        self._ports: Latest[VifId, ActivePort] = Latest(PORTS_COUNT_MAX)
+        self._far_ends: Latest[IdentityId, Identity] = Latest(FAR_ENDS_COUNT_MAX)
         self._awaited: set[VifId] = set()
         """Ports whose sessions began before they were here; no more than are remembered."""
 

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from skytrail.analytics.alarms import Entity, Transition
+from skytrail.net.latest import Latest
 
 NODES_COUNT_MAX: Final = 8
 """Asked for one alarm."""
@@ -90,13 +91,11 @@ class Shelf:
     """What was collected, the newest alarms'."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, str, str, int], Collected] = OrderedDict()
+        self._kept: Latest[tuple[str, str, str, int], Collected] = Latest(KEPT_COUNT_MAX)
 
     def put(self, collected: Collected) -> None:
         key = collected.type, collected.name, collected.rule, collected.raised_us
-        self._kept[key] = collected
-        if len(self._kept) > KEPT_COUNT_MAX:
-            self._kept.popitem(last=False)
+        self._kept.put(key, collected)
 
     def of(self, kind: str, name: str) -> list[Collected]:
         """Return what is kept of an entity's alarms, the newest first."""

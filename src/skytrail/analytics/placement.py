@@ -81,11 +81,6 @@ class Placement:
         self.forgotten_count = 0
         """What left so long after so much else that there was no room to remember it."""
 
-    @property
-    def uuids(self) -> set[str]:
-        """Of the objects that are followed."""
-        return self._ports.keys() | self._routers.keys()
-
     def put(self, kind: str, uuid: str, document: Document, now: float) -> None:
         """Take over an object; of kinds that place nothing, nothing."""
         if kind == PORT:

@@ -42,11 +42,6 @@ class TagNames:
         self._former: dict[int, str] = {}
         """Of tags that are gone: sessions that had them are still told for a while."""
 
-    @property
-    def uuids(self) -> set[str]:
-        """Of the tags there are."""
-        return set(self._numbers)
-
     def put(self, uuid: str, document: Mapping[str, object]) -> None:
         """Take over a ``tag`` object; one without a number names nothing."""
         self.delete(uuid)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-KeyT = TypeVar("KeyT")
+from skytrail.net.latest import Latest
+
+KeyT = TypeVar("KeyT", bound=Hashable)
 ValueT = TypeVar("ValueT")
 
 
@@ -13,8 +15,7 @@ class BoundedCache(Generic[KeyT, ValueT]):
     """Holds at most ``count_max`` entries."""
 
     def __init__(self, count_max: int) -> None:
-        self._max = count_max
-        self._entries: OrderedDict[KeyT, ValueT] = OrderedDict()
+        self._entries: Latest[KeyT, ValueT] = Latest(count_max)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -26,10 +27,7 @@ class BoundedCache(Generic[KeyT, ValueT]):
         return value
 
     def put(self, key: KeyT, value: ValueT) -> None:
-        self._entries[key] = value
-        self._entries.move_to_end(key)
-        while len(self._entries) > self._max:
-            self._entries.popitem(last=False)
+        self._entries.put(key, value)
 
     def drop(self, key: KeyT) -> None:
         self._entries.pop(key, None)

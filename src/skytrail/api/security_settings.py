@@ -7,13 +7,13 @@ aaa_mode = "rbac"                   # of a new installation; later PUT /aaa-mode
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import ip_address
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
 from skytrail.api.caller import Caller
+from skytrail.net.loopback import is_loopback
 
 Method = Literal["local", "keystone", "oidc", "certificates"]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
@@ -123,12 +123,7 @@ def _is_trustworthy(url: str) -> bool:
     """Whether what is read from there cannot be replaced on the way."""
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if parts.scheme == "https":
-        return bool(host)
-    try:
-        return parts.scheme == "http" and (host == "localhost" or ip_address(host).is_loopback)
-    except ValueError:
-        return False
+    return bool(host) if parts.scheme == "https" else parts.scheme == "http" and is_loopback(host)
 
 
 def caller_with_roles(

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import click
 
 from skytrail.cli.help_text import examples
+
+PORT_MAX: Final = 65_535
+
+
+def _port_option(
+    name: str, default: int, text: str, *, low: int = 0
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(
+        name,
+        default=default,
+        show_default=default > 0,
+        type=click.IntRange(low, PORT_MAX),
+        metavar="PORT",
+        help=text,
+    )
 
 
 @click.command(
@@ -25,63 +42,24 @@ from skytrail.cli.help_text import examples
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the embedded store; made when it is not there.",
 )
-@click.option(
-    "--api-port",
-    default=8082,
-    show_default=True,
-    type=click.IntRange(1, 65535),
-    metavar="PORT",
-    help="TCP port of the API.",
-)
-@click.option(
-    "--control-port",
-    default=5269,
-    show_default=True,
-    type=click.IntRange(1, 65535),
-    metavar="PORT",
-    help="TCP port for agents.",
-)
+@_port_option("--api-port", 8082, "TCP port of the API.", low=1)
+@_port_option("--control-port", 5269, "TCP port for agents.", low=1)
 @click.option(
     "--control-listen",
     metavar="ADDRESS",
     help="Address for agents, as hosts reach it (default: loopback). Without --secure neither "
     "encrypted nor authenticated: the underlay must keep strangers away.",
 )
-@click.option(
-    "--analytics-port",
-    default=8081,
-    show_default=True,
-    type=click.IntRange(0, 65535),
-    metavar="PORT",
-    help="TCP port of analytics, on loopback; 0 does without.",
-)
-@click.option(
+@_port_option("--analytics-port", 8081, "TCP port of analytics, on loopback; 0 does without.")
+@_port_option(
     "--sandesh-port",
-    default=0,
-    type=click.IntRange(0, 65535),
-    metavar="PORT",
-    help="Also listen to generators that speak Sandesh, on loopback (usually 8086).",
+    0,
+    "Also listen to generators that speak Sandesh, on loopback (usually 8086).",
 )
-@click.option(
-    "--syslog-port",
-    default=0,
-    type=click.IntRange(0, 65535),
-    metavar="PORT",
-    help="Also take syslog of devices over UDP and TCP (usually 514).",
-)
-@click.option(
-    "--sflow-port",
-    default=0,
-    type=click.IntRange(0, 65535),
-    metavar="PORT",
-    help="Also take sFlow of switches (usually 6343).",
-)
-@click.option(
-    "--ipfix-port",
-    default=0,
-    type=click.IntRange(0, 65535),
-    metavar="PORT",
-    help="Also take IPFIX and NetFlow 9 of switches over UDP (usually 4739).",
+@_port_option("--syslog-port", 0, "Also take syslog of devices over UDP and TCP (usually 514).")
+@_port_option("--sflow-port", 0, "Also take sFlow of switches (usually 6343).")
+@_port_option(
+    "--ipfix-port", 0, "Also take IPFIX and NetFlow 9 of switches over UDP (usually 4739)."
 )
 @click.option(
     "--device-listen",
@@ -97,7 +75,7 @@ from skytrail.cli.help_text import examples
 )
 @click.option(
     "--telemetry-port",
-    type=click.IntRange(0, 65535),
+    type=click.IntRange(0, PORT_MAX),
     metavar="PORT",
     help="TCP port where hosts tell analytics what they do, at --control-listen (default: 8189; 0 and "
     "without --secure: none).",
@@ -143,54 +121,26 @@ from skytrail.cli.help_text import examples
     metavar="COUNT",
     help="Watches that a user, or an unasked address, may have open.",
 )
-def up(
-    data: Path,
-    api_port: int,
-    control_port: int,
-    analytics_port: int,
-    sandesh_port: int,
-    syslog_port: int,
-    sflow_port: int,
-    ipfix_port: int,
-    device_listen: str | None,
-    devices: tuple[str, ...],
-    telemetry_port: int | None,
-    kafka: str | None,
-    control_listen: str | None,
-    store: str | None,
-    listen: str | None,
-    allowed_hosts: tuple[str, ...],
-    streams_per_client: int | None,
-    *,
-    secure: bool,
-    placed_only: bool,
-    no_history: bool,
-    snmp: bool,
-) -> None:
+@click.pass_context
+def up(context: click.Context, **_: object) -> None:
     """Run the controller alone: API, compiler, control node, analytics, embedded store; no root.
 
     Prints one line when it serves; Ctrl-C or SIGTERM ends it.
     """
-    arguments = ["--data", str(data), "--api-port", str(api_port)]
-    arguments += ["--control-port", str(control_port)]
-    arguments += ["--analytics-port", str(analytics_port), "--sandesh-port", str(sandesh_port)]
-    arguments += ["--syslog-port", str(syslog_port), "--sflow-port", str(sflow_port)]
-    arguments += ["--ipfix-port", str(ipfix_port)]
-    arguments += ["--device-listen", device_listen] if device_listen else []
-    arguments += [part for each in devices for part in ("--device", each)]
-    arguments += [] if telemetry_port is None else ["--telemetry-port", str(telemetry_port)]
-    arguments += ["--control-listen", control_listen] if control_listen else []
-    arguments += ["--secure"] if secure else []
-    arguments += ["--placed-only"] if placed_only else []
-    arguments += ["--no-history"] if no_history else []
-    arguments += ["--kafka", kafka] if kafka is not None else []
-    arguments += ["--snmp"] if snmp else []
-    arguments += ["--listen", listen] if listen else []
-    arguments += ["--store", store] if store else []
-    if streams_per_client is not None:
-        arguments += ["--streams-per-client", str(streams_per_client)]
-    for name in allowed_hosts:
-        arguments += ["--allowed-host", name]
     # Replaced rather than started: signals and the exit status then need no forwarding.
-    command = [sys.executable, "-P", "-m", "skytrail.daemons.up", *arguments]
+    command = [sys.executable, "-P", "-m", "skytrail.daemons.up", *_arguments(context)]
     os.execv(sys.executable, command)  # noqa: S606 - a fixed program, not through a shell
+
+
+def _arguments(context: click.Context) -> list[str]:
+    """Return what says the same to the daemon: its options have the same names."""
+    arguments: list[str] = []
+    for option in context.command.params:
+        given = context.params[option.name or ""]
+        name = option.opts[0]
+        if isinstance(option, click.Option) and option.is_flag:
+            arguments += [name] if given else []
+        elif given is not None:
+            values = given if option.multiple else (given,)
+            arguments += [word for each in values for word in (name, str(each))]
+    return arguments

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from skytrail.client.kinds import Kind, ObjectT
+from skytrail.client.snapshot_sweep import SnapshotSweep
 from skytrail.client.watch_events import (
     ObjectDelete,
     ObjectPut,
@@ -49,30 +50,25 @@ class TypedEvents(Generic[ObjectT]):
 
     def __init__(self, kind: Kind[ObjectT]) -> None:
         self._kind = kind
-        self._known: dict[str, tuple[str, ...]] = {}
-        self._in_snapshot: set[str] | None = None
+        self._names: dict[str, tuple[str, ...]] = {}
+        self._sweep = SnapshotSweep()
 
     def of(self, event: WatchEvent) -> Iterator[Present[ObjectT] | Absent | Synced]:
         """Return what an event means."""
+        gone = self._sweep.note(event)
         match event:
             case SnapshotBegin():
-                self._in_snapshot = set()
+                pass
             case ObjectPut():
                 found = self._kind.decode(event.object)
-                self._known[event.uuid] = found.fq_name
-                if self._in_snapshot is not None:
-                    self._in_snapshot.add(event.uuid)
+                self._names[event.uuid] = found.fq_name
                 yield Present(found, event.revision)
             case ObjectDelete():
-                self._known.pop(event.uuid, None)
+                self._names.pop(event.uuid, None)
                 yield Absent(event.uuid, event.fq_name, event.revision)
             case SnapshotEnd():
-                yield from self._swept(event.revision)
+                for uuid in gone:
+                    yield Absent(uuid, self._names.pop(uuid), event.revision)
                 yield Synced(event.revision)
             case RevisionEnd():
                 yield Synced(event.revision)
-
-    def _swept(self, revision: int) -> Iterator[Absent]:
-        seen, self._in_snapshot = self._in_snapshot or set[str](), None
-        for uuid in [uuid for uuid in self._known if uuid not in seen]:
-            yield Absent(uuid, self._known.pop(uuid), revision)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from skytrail.api.io.auth_none import is_loopback
 from skytrail.daemons import option_numbers
+from skytrail.net.loopback import is_loopback
 from skytrail.runtime.asgi import CheckHost
 from skytrail.runtime.browsers import AllowedHosts, allowed_host
 from skytrail.runtime.stream_limits import PER_CLIENT_DEFAULT, STREAMS_COUNT_MAX

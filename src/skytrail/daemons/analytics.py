@@ -7,7 +7,6 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,20 +25,13 @@ from skytrail.daemons import (
 )
 from skytrail.daemons.api_access import access_of_options, add_access_options
 from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
+from skytrail.net.loopback import is_loopback
 from skytrail.runtime import logs
 from skytrail.runtime.processes import print_ready
 from skytrail.runtime.tasks import run_until_signal
 from skytrail.runtime.tls import TlsFiles, TlsUnusable
 
 REST_PORT = 8081
-
-
-def is_loopback(address: str) -> bool:
-    """Tell whether an address is this machine's alone."""
-    try:
-        return address == "localhost" or ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

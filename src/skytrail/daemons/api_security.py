@@ -22,7 +22,7 @@ from skytrail.api.change import Change
 from skytrail.api.io.auth_certificates import ClientCertificates
 from skytrail.api.io.auth_keystone import Keystone
 from skytrail.api.io.auth_local import LocalUsers
-from skytrail.api.io.auth_none import UnsafeSettings, check_listener, is_loopback
+from skytrail.api.io.auth_none import UnsafeSettings, check_listener
 from skytrail.api.io.auth_oidc import OpenIdConnect
 from skytrail.api.io.gate import Gate
 from skytrail.api.io.keystone_client import KeystoneClient
@@ -31,6 +31,7 @@ from skytrail.api.io.security import set_mode
 from skytrail.api.plugin import Authenticator
 from skytrail.api.security_settings import SecuritySettings
 from skytrail.api.service import ConfigService
+from skytrail.net.loopback import is_loopback
 from skytrail.runtime.settings import SettingsInvalid
 from skytrail.runtime.tls import TlsFiles
 

@@ -39,14 +39,16 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     """Statuses beyond those of every read or write."""
 
 
-def _post(name: str, path: str, summary: str, body: Shape, **more: object) -> Action:
+def post(name: str, path: str, summary: str, body: Shape, **more: object) -> Action:
+    """Describe an endpoint that takes a body."""
     return msgspec.convert(
         {"name": name, "method": "POST", "path": path, "summary": summary, "body": body, **more},
         Action,
     )
 
 
-def _get(name: str, path: str, summary: str, **more: object) -> Action:
+def get(name: str, path: str, summary: str, **more: object) -> Action:
+    """Describe an endpoint that only reads."""
     return msgspec.convert(
         {"name": name, "method": "GET", "path": path, "summary": summary, **more}, Action
     )
@@ -86,13 +88,13 @@ _FINDING: Shape = {
 }
 
 ACTIONS: tuple[Action, ...] = (
-    _get(
+    get(
         "home",
         "/",
         "Links to everything the server offers.",
         reply={"href": TEXT, "links": MAPPINGS},
     ),
-    _post(
+    post(
         "name-to-id",
         "/fqname-to-id",
         "Find an object's uuid by type and name.",
@@ -100,7 +102,7 @@ ACTIONS: tuple[Action, ...] = (
         required=("type", "fq_name"),
         reply={"uuid": TEXT},
     ),
-    _post(
+    post(
         "id-to-name",
         "/id-to-fqname",
         "Find an object's type and name by uuid.",
@@ -108,7 +110,7 @@ ACTIONS: tuple[Action, ...] = (
         required=("uuid",),
         reply={"type": TEXT, "fq_name": TEXTS},
     ),
-    _post(
+    post(
         "ref-update",
         "/ref-update",
         "Add, replace or delete one reference.",
@@ -116,7 +118,7 @@ ACTIONS: tuple[Action, ...] = (
         required=("type", "uuid", "ref-type", "operation"),
         reply={"uuid": TEXT},
     ),
-    _post(
+    post(
         "ref-relax-for-delete",
         "/ref-relax-for-delete",
         "Let a reference no longer block deletion of its target.",
@@ -124,27 +126,27 @@ ACTIONS: tuple[Action, ...] = (
         required=("uuid", "ref-uuid"),
         reply={"uuid": TEXT},
     ),
-    _get(
+    get(
         "prop-collection-get",
         "/prop-collection-get",
         "Read elements of list and map properties with their positions.",
         query={"uuid": True, "fields": True, "position": False},
     ),
-    _post(
+    post(
         "prop-collection-update",
         "/prop-collection-update",
         "Add, modify or delete elements of list and map properties.",
         {"uuid": TEXT, "updates": MAPPINGS},
         required=("uuid", "updates"),
     ),
-    _post(
+    post(
         "list-bulk-collection",
         "/list-bulk-collection",
         "List with the parameters in the body, for long lists of uuids.",
         _LIST_BODY,
         required=("type",),
     ),
-    _post(
+    post(
         "useragent-keyvalue",
         "/useragent-kv",
         "Store, retrieve or delete a client's own value under a key.",
@@ -152,21 +154,21 @@ ACTIONS: tuple[Action, ...] = (
         required=("operation",),
         reply={"value": ANY},
     ),
-    _post(
+    post(
         "virtual-network-ip-alloc",
         "/virtual-network/{uuid}/ip-alloc",
         "Take addresses out of a network's subnets without creating objects.",
         {"count": NUMBER, "subnet": TEXT, "family": TEXT},
         reply={"ip_addr": TEXTS},
     ),
-    _post(
+    post(
         "virtual-network-ip-free",
         "/virtual-network/{uuid}/ip-free",
         "Give back addresses that were taken.",
         {"ip_addr": TEXTS},
         required=("ip_addr",),
     ),
-    _post(
+    post(
         "virtual-network-subnet-ip-count",
         "/virtual-network/{uuid}/subnet-ip-count",
         "Count the addresses in use, per subnet.",
@@ -174,14 +176,14 @@ ACTIONS: tuple[Action, ...] = (
         required=("subnet_list",),
         reply={"ip_count_list": {"type": "array", "items": NUMBER}},
     ),
-    _post(
+    post(
         "chown",
         "/chown",
         "Change an object's owner.",
         {"uuid": TEXT, "owner": TEXT},
         required=("uuid", "owner"),
     ),
-    _post(
+    post(
         "chmod",
         "/chmod",
         "Change who may read, write and refer to an object.",
@@ -194,7 +196,7 @@ ACTIONS: tuple[Action, ...] = (
         },
         required=("uuid",),
     ),
-    _get(
+    get(
         "obj-perms",
         "/obj-perms",
         "What the caller may do with an object.",
@@ -206,7 +208,7 @@ ACTIONS: tuple[Action, ...] = (
             "permissions": TEXT,
         },
     ),
-    _get("aaa-mode", "/aaa-mode", "How requests are authorised.", reply={"aaa-mode": TEXT}),
+    get("aaa-mode", "/aaa-mode", "How requests are authorised.", reply={"aaa-mode": TEXT}),
     Action(
         name="set-aaa-mode",
         method="PUT",
@@ -216,21 +218,21 @@ ACTIONS: tuple[Action, ...] = (
         required=("aaa-mode",),
         reply={"aaa-mode": TEXT},
     ),
-    _post(
+    post(
         "set-tag",
         "/set-tag",
         "Set or remove an object's tags by type.",
         {"obj_type": TEXT, "obj_uuid": TEXT},
         required=("obj_type", "obj_uuid"),
     ),
-    _post(
+    post(
         "security-policy-draft",
         "/security-policy-draft",
         "Commit or discard the draft of firewall objects.",
         {"scope_uuid": TEXT, "action": {"type": "string", "enum": ["commit", "discard"]}},
         required=("scope_uuid", "action"),
     ),
-    _post(
+    post(
         "int-pools",
         "/int-pools",
         "Make a pool of integers.",
@@ -245,7 +247,7 @@ ACTIONS: tuple[Action, ...] = (
         body={"pool": TEXT},
         required=("pool",),
     ),
-    _post(
+    post(
         "int-pool",
         "/int-pool",
         "Give a number of a pool, the next free one unless asked for, to an owner.",
@@ -253,7 +255,7 @@ ACTIONS: tuple[Action, ...] = (
         required=("pool",),
         reply={"value": NUMBER},
     ),
-    _get(
+    get(
         "int-pool-owner",
         "/int-pool",
         "Who has a number of a pool; null when it is free.",
@@ -268,14 +270,14 @@ ACTIONS: tuple[Action, ...] = (
         body={"pool": TEXT, "value": NUMBER},
         required=("pool", "value"),
     ),
-    _get(
+    get(
         "watch",
         "/watch",
         "Objects of some types, then their changes, as server-sent events.",
         query={"resource_type": True},
         media_type="text/event-stream",
     ),
-    _post(
+    post(
         "database-check",
         "/db-check",
         "Whether what is stored is consistent in itself and the same as in memory.",
@@ -287,28 +289,28 @@ ACTIONS: tuple[Action, ...] = (
             "checked": MAPPING,
         },
     ),
-    _post(
+    post(
         "fetch-records",
         "/fetch-records",
         "Every object, each under its type's name; secrets are masked.",
         {},
         reply={"results": MAPPINGS},
     ),
-    _post("start-profile", "/start-profile", "Start profiling the server.", {}),
-    _post("stop-profile", "/stop-profile", "Stop profiling the server.", {}),
-    _get(
+    post("start-profile", "/start-profile", "Start profiling the server.", {}),
+    post("stop-profile", "/stop-profile", "Stop profiling the server.", {}),
+    get(
         "obj-cache",
         "/obj-cache",
         "Entries of the server's memory by uuid: those named, or the newest ones.",
         query={"uuids": False, "count": False},
     ),
-    _post(
+    post(
         "obj-cache-by-body",
         "/obj-cache",
         "Entries of the server's memory by uuid: those named, or the newest ones.",
         {"uuids": TEXTS, "count": NUMBER},
     ),
-    _post(
+    post(
         "execute-job",
         "/execute-job",
         "Start a fabric job from a job template.",
@@ -320,10 +322,10 @@ ACTIONS: tuple[Action, ...] = (
         },
         reply={"job_execution_id": TEXT},
     ),
-    _post("abort-job", "/abort-job", "Stop running fabric jobs.", {"input": MAPPING}),
-    _post("amqp-publish", "/amqp-publish", "Publish a message on the bus.", MAPPING),
-    _post("amqp-request", "/amqp-request", "Publish a message and wait for the answer.", MAPPING),
-    _post(
+    post("abort-job", "/abort-job", "Stop running fabric jobs.", {"input": MAPPING}),
+    post("amqp-publish", "/amqp-publish", "Publish a message on the bus.", MAPPING),
+    post("amqp-request", "/amqp-request", "Publish a message and wait for the answer.", MAPPING),
+    post(
         "hbs-get",
         "/hbs-get",
         "Read a host-based service by its name.",
@@ -331,7 +333,7 @@ ACTIONS: tuple[Action, ...] = (
         required=("hbs_fq_name",),
         reply={"host-based-service": MAPPING},
     ),
-    _get(
+    get(
         "documentation",
         "/documentation/index.html",
         "The server's documentation.",
@@ -367,7 +369,7 @@ OPERATIONS: Shape = {"type": "array", "items": _OPERATION}
 _HEALTH: Shape = {"healthy": FLAG, "unmet": TEXTS}
 
 NATIVE: tuple[Action, ...] = (
-    _get(
+    get(
         "native-watch",
         "/api/v1/watch",
         "Changes as JSON lines, from a revision on or after a snapshot; ends when read too slowly.",
@@ -376,7 +378,7 @@ NATIVE: tuple[Action, ...] = (
         ),
         media_type="application/x-ndjson",
     ),
-    _post(
+    post(
         "native-transaction",
         "/api/v1/transaction",
         "Apply several creates, updates and deletes together or not at all.",
@@ -387,7 +389,7 @@ NATIVE: tuple[Action, ...] = (
         required=("operations",),
         reply={"revision": NUMBER, "results": MAPPINGS},
     ),
-    _post(
+    post(
         "native-plan",
         "/api/v1/plan",
         "What a transaction would change: objects, what is derived, hosts, reachability.",
@@ -395,13 +397,13 @@ NATIVE: tuple[Action, ...] = (
         required=("operations",),
         reply={"revision": NUMBER, "changes": MAPPINGS, "hosts": MAPPINGS},
     ),
-    _get(
+    get(
         "native-change-sets",
         "/api/v1/change-sets",
         "The change sets that are open.",
         reply={"change_sets": MAPPINGS},
     ),
-    _get(
+    get(
         "native-history",
         "/api/v1/history",
         "Who changed what, newest first.",
@@ -410,47 +412,47 @@ NATIVE: tuple[Action, ...] = (
         ),
         reply={"entries": MAPPINGS},
     ),
-    _get(
+    get(
         "native-history-moment",
         "/api/v1/history/moment",
         "The revision that stood at a time, and when it was made.",
         query={"time": True},
         reply={"revision": NUMBER, "at": TEXT},
     ),
-    _get(
+    get(
         "native-history-verify",
         "/api/v1/history/verify",
         "Whether the audit log's chain of hashes holds.",
         reply={"valid": FLAG, "fault": TEXT, "pages": NUMBER, "hash": TEXT},
     ),
-    _get(
+    get(
         "native-snapshot",
         "/api/v1/snapshot",
         "All that people configured as of a revision, one JSON line per object.",
         query={"revision": False, "types": False},
         media_type="application/x-ndjson",
     ),
-    _get(
+    get(
         "native-status",
         "/api/v1/status",
         "What compilers and control nodes report.",
         reply={"revision": NUMBER, "reports": MAPPINGS},
     ),
-    _get(
+    get(
         "native-conditions",
         "/api/v1/conditions",
         "How far the last changes of up to 200 objects of a type have come.",
         query={"type": True, "uuids": True},
         reply={"revision": NUMBER, "items": MAPPINGS},
     ),
-    _get(
+    get(
         "native-schemas",
         "/api/v1/schemas",
         "The types that have a JSON Schema, at /api/v1/schemas/<type>.",
         reply={"types": TEXTS},
     ),
-    _get("native-docs", "/api/v1/docs", "This description to browse.", media_type="text/html"),
-    _post(
+    get("native-docs", "/api/v1/docs", "This description to browse.", media_type="text/html"),
+    post(
         "native-allocate",
         "/api/v1/allocate",
         "Give an owner a number of a pool; the same one when asked again.",
@@ -458,7 +460,7 @@ NATIVE: tuple[Action, ...] = (
         required=("pool", "owner", "low", "high"),
         reply={"value": NUMBER, "revision": NUMBER},
     ),
-    _post(
+    post(
         "native-free",
         "/api/v1/free",
         "Give a number back to its pool.",
@@ -466,17 +468,17 @@ NATIVE: tuple[Action, ...] = (
         required=("pool", "owner", "value"),
         reply={"revision": NUMBER},
     ),
-    _get(
+    get(
         "healthz",
         "/healthz",
         "Whether the server can work, and what it misses.",
         reply=_HEALTH,
         problem=_HEALTH,
     ),
-    _get("metrics", "/metrics", "Counters for monitoring.", media_type="text/plain"),
-    _get("openapi", "/openapi.json", "This document.", reply={"openapi": TEXT}),
-    _get("tables", "/introspect", "Names of the server's own tables.", reply={"tables": TEXTS}),
-    _get(
+    get("metrics", "/metrics", "Counters for monitoring.", media_type="text/plain"),
+    get("openapi", "/openapi.json", "This document.", reply={"openapi": TEXT}),
+    get("tables", "/introspect", "Names of the server's own tables.", reply={"tables": TEXTS}),
+    get(
         "introspect",
         "/introspect/{table}",
         "Rows of one of the server's own tables; a column as parameter keeps rows that match.",

@@ -12,6 +12,8 @@ from skytrail.model.openapi_actions import (
     TEXT,
     TEXTS,
     Action,
+    get,
+    post,
 )
 
 _ENTRY = {
@@ -44,35 +46,31 @@ _USER = {"name": TEXT, "roles": TEXTS, "project": {"type": ["string", "null"]}}
 _SETS = "/api/v1/change-sets"
 
 NATIVE_ACTIONS: tuple[Action, ...] = (
-    Action(
-        name="native-events",
-        method="GET",
-        path="/api/v1/events",
-        summary="What changes, without the objects, as JSON lines; ends when read too slowly.",
+    get(
+        "native-events",
+        "/api/v1/events",
+        "What changes, without the objects, as JSON lines; ends when read too slowly.",
         query={"from_revision": False, "history": False},
         media_type="application/x-ndjson",
     ),
-    Action(
-        name="native-search",
-        method="GET",
-        path="/api/v1/search",
-        summary="Objects of any type by a part of their name, or by uuid.",
+    get(
+        "native-search",
+        "/api/v1/search",
+        "Objects of any type by a part of their name, or by uuid.",
         query={"q": True, "limit": False, "revision": False},
         reply={"items": MAPPINGS},
     ),
-    Action(
-        name="native-subnet-use",
-        method="GET",
-        path="/api/v1/subnet-use",
-        summary="How full subnets are, of all networks and flat IPAMs, the fullest first.",
+    get(
+        "native-subnet-use",
+        "/api/v1/subnet-use",
+        "How full subnets are, of all networks and flat IPAMs, the fullest first.",
         query={"q": False, "limit": False, "offset": False},
         reply={"count": NUMBER, "items": MAPPINGS},
     ),
-    Action(
-        name="native-history-entry",
-        method="GET",
-        path="/api/v1/history/{change}",
-        summary="One change, by its name or, where there is only one, by its revision.",
+    get(
+        "native-history-entry",
+        "/api/v1/history/{change}",
+        "One change, by its name or, where there is only one, by its revision.",
         reply=_ENTRY,
         errors=("409",),
     ),
@@ -84,20 +82,18 @@ NATIVE_ACTIONS: tuple[Action, ...] = (
         query={"force": False, "dry_run": False},
         reply={**_COMMIT, "dry_run": FLAG, "changes": MAPPINGS},
     ),
-    Action(
-        name="native-change-set-draft",
-        method="POST",
-        path=_SETS,
-        summary="Store a new change set.",
-        body={"title": TEXT, "operations": OPERATIONS},
+    post(
+        "native-change-set-draft",
+        _SETS,
+        "Store a new change set.",
+        {"title": TEXT, "operations": OPERATIONS},
         reply=_CHANGE_SET,
         status="201",
     ),
-    Action(
-        name="native-change-set",
-        method="GET",
-        path=f"{_SETS}/{{set}}",
-        summary="A change set with its operations.",
+    get(
+        "native-change-set",
+        f"{_SETS}/{{set}}",
+        "A change set with its operations.",
         reply=_CHANGE_SET,
     ),
     Action(
@@ -107,20 +103,18 @@ NATIVE_ACTIONS: tuple[Action, ...] = (
         summary="Drop a change set.",
         reply={"discarded": TEXT},
     ),
-    Action(
-        name="native-change-set-operations",
-        method="POST",
-        path=f"{_SETS}/{{set}}/operations",
-        summary="Add operations to a change set.",
-        body={"operations": OPERATIONS},
+    post(
+        "native-change-set-operations",
+        f"{_SETS}/{{set}}/operations",
+        "Add operations to a change set.",
+        {"operations": OPERATIONS},
         required=("operations",),
         reply=_CHANGE_SET,
     ),
-    Action(
-        name="native-change-set-plan",
-        method="GET",
-        path=f"{_SETS}/{{set}}/plan",
-        summary="What committing a change set would change, and what others have changed since.",
+    get(
+        "native-change-set-plan",
+        f"{_SETS}/{{set}}/plan",
+        "What committing a change set would change, and what others have changed since.",
         reply=_PLAN,
         errors=("409", "412"),
     ),
@@ -138,12 +132,11 @@ NATIVE_ACTIONS: tuple[Action, ...] = (
         summary="Take the objects of a change set as they are now.",
         reply=_CHANGE_SET,
     ),
-    Action(
-        name="native-status-report",
-        method="POST",
-        path="/api/v1/status/{reporter}",
-        summary="A component's report of what it has processed, for a lease.",
-        body={
+    post(
+        "native-status-report",
+        "/api/v1/status/{reporter}",
+        "A component's report of what it has processed, for a lease.",
+        {
             "kind": {"type": "string", "enum": ["compiler", "control", "placement"]},
             "revision": NUMBER,
             "lease_s": {"type": "number"},
@@ -154,12 +147,11 @@ NATIVE_ACTIONS: tuple[Action, ...] = (
         required=("kind", "revision"),
         reply={"revision": NUMBER},
     ),
-    Action(
-        name="native-election",
-        method="POST",
-        path="/api/v1/elections/{name}",
-        summary="Stand for an office, or go on holding it with the lease of the answer before.",
-        body={"ttl_s": {"type": "number"}, "lease": {"type": ["string", "null"]}},
+    post(
+        "native-election",
+        "/api/v1/elections/{name}",
+        "Stand for an office, or go on holding it with the lease of the answer before.",
+        {"ttl_s": {"type": "number"}, "lease": {"type": ["string", "null"]}},
         reply={"lease": TEXT, "leading": FLAG, "ttl_s": {"type": "number"}},
         errors=("410",),
     ),
@@ -169,18 +161,16 @@ NATIVE_ACTIONS: tuple[Action, ...] = (
         path="/api/v1/elections/{name}/{lease}",
         summary="Give an office and its lease back.",
     ),
-    Action(
-        name="native-whoami",
-        method="GET",
-        path="/api/v1/whoami",
-        summary="Who the server takes the sender for.",
+    get(
+        "native-whoami",
+        "/api/v1/whoami",
+        "Who the server takes the sender for.",
         reply={"user": TEXT, "roles": TEXTS, "aaa_mode": TEXT},
     ),
-    Action(
-        name="native-explain-access",
-        method="GET",
-        path="/api/v1/explain-access",
-        summary="Whether somebody may do something, each step to the verdict, and the rules.",
+    get(
+        "native-explain-access",
+        "/api/v1/explain-access",
+        "Whether somebody may do something, each step to the verdict, and the rules.",
         query={"type": True}
         | dict.fromkeys(("operation", "uuid", "fields", "user", "roles", "project"), False),
         reply={
@@ -193,30 +183,27 @@ NATIVE_ACTIONS: tuple[Action, ...] = (
             "rules": MAPPINGS,
         },
     ),
-    Action(
-        name="native-login",
-        method="POST",
-        path="/api/v1/login",
-        summary="Get a token for a local user's name and password.",
-        body={"user": TEXT, "password": TEXT},
+    post(
+        "native-login",
+        "/api/v1/login",
+        "Get a token for a local user's name and password.",
+        {"user": TEXT, "password": TEXT},
         required=("user", "password"),
         reply={"token": TEXT, "expires_at": {"type": "number"}, **_USER},
         errors=("501",),
     ),
-    Action(
-        name="native-users",
-        method="GET",
-        path="/api/v1/users",
-        summary="The local users.",
+    get(
+        "native-users",
+        "/api/v1/users",
+        "The local users.",
         reply={"users": MAPPINGS},
         errors=("501",),
     ),
-    Action(
-        name="native-user-add",
-        method="POST",
-        path="/api/v1/users",
-        summary="Add a local user; 409 when there is one of that name.",
-        body={"name": TEXT, "password": TEXT, "roles": TEXTS, "project": ANY},
+    post(
+        "native-user-add",
+        "/api/v1/users",
+        "Add a local user; 409 when there is one of that name.",
+        {"name": TEXT, "password": TEXT, "roles": TEXTS, "project": ANY},
         required=("name", "password"),
         reply=_USER,
         errors=("409", "501"),
@@ -238,12 +225,11 @@ NATIVE_ACTIONS: tuple[Action, ...] = (
         reply={"removed": TEXT},
         errors=("409", "501"),
     ),
-    Action(
-        name="native-user-password",
-        method="POST",
-        path="/api/v1/users/{name}/password",
-        summary="Change a local user's password, one's own with the old one.",
-        body={"password": TEXT, "old_password": TEXT},
+    post(
+        "native-user-password",
+        "/api/v1/users/{name}/password",
+        "Change a local user's password, one's own with the old one.",
+        {"password": TEXT, "old_password": TEXT},
         required=("password",),
         reply={"user": TEXT, "password": TEXT},
         errors=("501",),

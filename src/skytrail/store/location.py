@@ -10,12 +10,12 @@ etcd://h1:2379,h2:2379,h3:2379      a cluster; after a ? and joined by &:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs
 
 from skytrail.net.decimal_text import decimal
+from skytrail.net.loopback import is_loopback
 
 DATABASE: Final = "config.db"
 _PORT: Final = 2379
@@ -137,16 +137,12 @@ def _user(
         return None
     if "user" not in given or "password-file" not in given:
         raise LocationInvalid(f"{_shown(text)!r}: user=NAME and password-file=FILE go together")
-    if not encrypted and not all(map(_is_loopback, endpoints)):
+    if not encrypted and not all(is_loopback(_host(each)) for each in endpoints):
         raise LocationInvalid(
             f"{_shown(text)!r}: a password goes to other machines only over TLS: add ca=FILE"
         )
     return EtcdUser(given["user"], Path(given["password-file"]))
 
 
-def _is_loopback(endpoint: str) -> bool:
-    host = endpoint.rpartition(":")[0].strip("[]")
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _host(endpoint: str) -> str:
+    return endpoint.rpartition(":")[0].strip("[]")

@@ -32,7 +32,7 @@ def test_every_option_of_the_program_is_one_of_the_command() -> None:
     assert of_program - of_command <= ONLY_OF_THE_PROGRAM
 
 
-def test_brokers_are_handed_on(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_are_handed_on(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[list[str]] = []
 
     def note(_path: str, command: list[str]) -> None:
@@ -40,8 +40,18 @@ def test_brokers_are_handed_on(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(os, "execv", note)
 
-    result = CliRunner().invoke(up, ["--data", str(tmp_path), "--kafka", "k1:9092,k2:9092"])
+    given = [
+        "--data", str(tmp_path), "--kafka", "k1:9092,k2:9092", "--snmp", "--telemetry-port", "0",
+        "--device", "192.0.2.1", "--device", "198.51.100.0/24",
+    ]  # fmt: skip
+    result = CliRunner().invoke(up, given)
 
     assert result.exit_code == 0
     [command] = started
-    assert command[command.index("--kafka") + 1] == "k1:9092,k2:9092"
+    handed_on = command[command.index("skytrail.daemons.up") + 1 :]
+    assert handed_on == [
+        "--data", str(tmp_path), "--api-port", "8082", "--control-port", "5269",
+        "--analytics-port", "8081", "--sandesh-port", "0", "--syslog-port", "0", "--sflow-port", "0",
+        "--ipfix-port", "0", "--device", "192.0.2.1", "--device", "198.51.100.0/24",
+        "--telemetry-port", "0", "--kafka", "k1:9092,k2:9092", "--snmp",
+    ]  # fmt: skip

@@ -30,6 +30,7 @@ from skytrail.client import (
     SnapshotEnd,
     WatchEvent,
 )
+from skytrail.client.snapshot_sweep import SnapshotSweep
 from skytrail.model.alarm_pages import PagesUnusable, pages_of
 from skytrail.model.alarm_timing import AlarmTiming, TimingUnusable, timing_of
 from skytrail.runtime.clock import Clock
@@ -66,8 +67,7 @@ class ConfigWatch:
         self._quiet: dict[str, int] = {}
         """By a node's object: until when it is under maintenance."""
         self._tags = collector.tags
-        self._seen: set[str] | None = None
-        """Objects of the snapshot that is coming in."""
+        self._sweep = SnapshotSweep()
 
     async def run(self, client: AsyncApiClient) -> None:
         """Follow the API for ever; the client reconnects and resumes by itself."""
@@ -77,29 +77,21 @@ class ConfigWatch:
 
     def take(self, event: WatchEvent) -> None:
         """Act on one event."""
+        for uuid in self._sweep.note(event):
+            self._delete(uuid)
         match event:
-            case SnapshotBegin():
-                self._seen = set()
             case ObjectPut():
                 self._put(event.type, event.uuid, event.object)
             case ObjectDelete():
                 self._delete(event.uuid)
             case SnapshotEnd():
-                seen, self._seen = self._seen or set(), None
-                known = self._nodes.keys() | self._rules.keys() | self._tags.uuids
-                if self._trust is not None:
-                    known = known | self._trust.placement.uuids
-                for uuid in known - seen:
-                    self._delete(uuid)
                 self._judge()
                 self._set_rules()
                 self._set_routers()
-            case RevisionEnd():
+            case SnapshotBegin() | RevisionEnd():
                 pass
 
     def _put(self, kind: str, uuid: str, document: Document) -> None:
-        if self._seen is not None:
-            self._seen.add(uuid)
         if self._trust is not None and kind in {PORT, ROUTER}:
             self._trust.placement.put(kind, uuid, document, self._clock.now())
         if kind == "alarm":
@@ -195,14 +187,14 @@ class ConfigWatch:
                 self._collector.apply(change, now)
 
     def _set_routers(self) -> None:
-        if self._seen is None:
+        if not self._sweep.is_open:
             routers = self._routers.values()
             self._exporters.configure(
                 {address: name for each in routers for address, name in each.items()}
             )
 
     def _set_rules(self) -> None:
-        if self._seen is None:
+        if not self._sweep.is_open:
             self._watchman.set_rules(self._rules.values(), is_enabled=self._is_enabled)
 
     def _tell(self, uve: Uve) -> None:

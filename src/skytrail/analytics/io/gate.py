@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import ssl
-from collections import OrderedDict
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +18,7 @@ import msgspec
 
 from skytrail.analytics.io.tenants import admit_tenant, admit_told
 from skytrail.analytics.tenant_view import Tenant
+from skytrail.net.latest import Latest
 from skytrail.runtime.asgi import HttpError, Request
 from skytrail.runtime.clock import Clock
 
@@ -53,7 +53,7 @@ class ApiGate:
             base_url=api_url, timeout=ASK_S, verify=verify, trust_env=False
         )
         self._clock = clock
-        self._known: OrderedDict[bytes, tuple[float, _Who | None]] = OrderedDict()
+        self._known: Latest[bytes, tuple[float, _Who | None]] = Latest(CACHED_COUNT_MAX)
         self._trusted = {0, os.geteuid()}
 
     async def close(self) -> None:
@@ -107,10 +107,7 @@ class ApiGate:
         if known is not None and self._clock.now() - known[0] < CACHED_S:
             return known[1]
         who = await self._ask(said)
-        self._known[key] = self._clock.now(), who
-        self._known.move_to_end(key)
-        if len(self._known) > CACHED_COUNT_MAX:
-            self._known.popitem(last=False)
+        self._known.put(key, (self._clock.now(), who))
         return who
 
     async def _ask(self, said: dict[str, str]) -> _Who | None:

@@ -24,6 +24,7 @@ from skytrail.client import (
     SnapshotBegin,
     SnapshotEnd,
 )
+from skytrail.client.snapshot_sweep import SnapshotSweep
 from skytrail.runtime.clock import Clock
 from skytrail.runtime.metrics import Sample
 from skytrail.runtime.tasks import supervise
@@ -71,7 +72,7 @@ class SnmpPoller:
         self._hosts: dict[str, tuple[str, str]] = {}
         """By uuid: address and name."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._seen: set[str] | None = None
+        self._sweep = SnapshotSweep()
         self._turns = asyncio.Semaphore(AT_A_TIME)
         self._log = structlog.get_logger("skytrail.snmp")
 
@@ -79,19 +80,14 @@ class SnmpPoller:
         """Follow configuration and poll until cancelled."""
         try:
             async for event in client.watch((ROUTER, HOST)):
+                for uuid in self._sweep.note(event):
+                    self._delete(uuid)
                 match event:
-                    case SnapshotBegin():
-                        self._seen = set()
                     case ObjectPut():
                         self._put(event.type, event.uuid, event.object)
                     case ObjectDelete():
                         self._delete(event.uuid)
-                    case SnapshotEnd():
-                        seen, self._seen = self._seen or set(), None
-                        known = self._polled.keys() | self._refused.keys() | self._hosts.keys()
-                        for uuid in known - seen:
-                            self._delete(uuid)
-                    case RevisionEnd():
+                    case SnapshotBegin() | SnapshotEnd() | RevisionEnd():
                         pass
         finally:
             for task in self._tasks.values():
@@ -100,8 +96,6 @@ class SnmpPoller:
             self._tasks.clear()
 
     def _put(self, kind: str, uuid: str, document: Mapping[str, object]) -> None:
-        if self._seen is not None:
-            self._seen.add(uuid)
         if kind == HOST:
             name, address = document.get("fq_name"), document.get("virtual_router_ip_address")
             if isinstance(name, list) and name and isinstance(address, str):

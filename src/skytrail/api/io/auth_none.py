@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 from skytrail.api.caller import NOBODY_ASKED, Caller
 from skytrail.api.plugin import Credentials
+from skytrail.net.loopback import is_loopback
 
 
 class UnsafeSettings(Exception):
@@ -19,16 +18,6 @@ class NoAuthentication:
 
     async def identify(self, credentials: Credentials) -> Caller | None:
         return NOBODY_ASKED
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only processes of this machine can connect to the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def check_listener(host: str, *, authenticated: bool, encrypted: bool, plain_http: bool) -> None:

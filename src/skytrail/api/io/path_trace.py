@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -29,6 +29,7 @@ from skytrail.api.io.callers import caller_of
 from skytrail.api.io.native import check_parameters
 from skytrail.api.refusal import Refused, bad_request, conflict
 from skytrail.api.service import ConfigService
+from skytrail.net.latest import Latest
 from skytrail.runtime.asgi import Request, Response, Router
 
 PORT_TYPE: Final = "virtual-machine-interface"
@@ -98,7 +99,7 @@ class PathTrace:
         self._asking: Counter[str] = Counter()
         """Walks of those who are no administrators, by whom objects they make belong to."""
         self._probing = asyncio.Lock()
-        self._probed: OrderedDict[str, float] = OrderedDict()
+        self._probed: Latest[str, float] = Latest(PROBES_COUNT_MAX)
         """When members of a project last sent a probe, by the loop's clock."""
 
     def add_routes(self, router: Router) -> None:
@@ -147,10 +148,7 @@ class PathTrace:
             raise Refused(
                 429, f"A probe of your project was sent less than {PROBE_EVERY_S:g} s ago: wait"
             )
-        self._probed[owner] = now
-        self._probed.move_to_end(owner)
-        if len(self._probed) > PROBES_COUNT_MAX:
-            self._probed.popitem(last=False)
+        self._probed.put(owner, now)
 
     @contextlib.contextmanager
     def _counted(self, owner: str) -> Generator[None]:
