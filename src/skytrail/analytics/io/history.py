@@ -16,6 +16,7 @@ import httpx
 import msgspec
 
 from skytrail.analytics.history_tables import DATABASE, KEPT, keep_hours_of, statements
+from skytrail.analytics.io.slices import SlicesUnusable, items_of
 from skytrail.analytics.store_errors import Verdict, are_rows, has_no_tables, verdict
 from skytrail.runtime.http_error import HttpError
 
@@ -63,7 +64,7 @@ class HistoryRefused(Exception):
 
 class _Answer(msgspec.Struct, frozen=True):
     meta: list[dict[str, str]]
-    data: list[list[Any]]
+    data: msgspec.Raw
     exception: str = ""
 
 
@@ -133,11 +134,14 @@ class History:
         reply = await self._post(statement, parameters, b"", SELECT_S)
         try:
             answer = msgspec.json.decode(reply, type=_Answer)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            rows = await items_of(
+                answer.data, list[list[Any]], b"],\n", most=len(reply), item_bytes_max=len(reply)
+            )
+        except (msgspec.MsgspecError, SlicesUnusable, UnicodeDecodeError) as error:
             raise HistoryUnavailable(f"the answer is unreadable: {error}") from error
         if answer.exception:
             raise HistoryRefused(answer.exception[:_REASON_CHARACTERS])
-        return answer.data
+        return rows
 
     async def lines(
         self, sql: str, parameters: Mapping[str, str | int | float]

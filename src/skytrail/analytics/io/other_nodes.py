@@ -12,12 +12,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
 import msgspec
 
+from skytrail.analytics.io.slices import SlicesUnusable
 from skytrail.client.access import Access
 from skytrail.runtime.asgi import encode_json
 from skytrail.runtime.clock import Clock
@@ -41,6 +42,11 @@ class Part(msgspec.Struct, frozen=True):
     """What every answer of a node says; those of each question say more."""
 
     node: str
+
+    @classmethod
+    async def decoded(cls, content: bytes | bytearray) -> Self:
+        """Return what JSON says; ``MsgspecError``, ``UnicodeDecodeError``, ``RecursionError`` or ``SlicesUnusable``."""
+        return msgspec.json.decode(content, type=cls)
 
     def unfit(self, question: object) -> str:
         """Return why this is no answer to the question that can be used; "": it is one."""
@@ -188,6 +194,6 @@ async def _asked(
         text = "".join(each if each.isprintable() else " " for each in text)
         raise _Missing(f"it answers {reply.status_code}: {text}")
     try:
-        return msgspec.json.decode(content, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return await kind.decoded(content)
+    except (msgspec.MsgspecError, SlicesUnusable, UnicodeDecodeError, RecursionError) as error:
         raise _Missing(f"its answer is unreadable: {error}") from error

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
 import msgspec
 
 from skytrail.analytics.dry_run import Step
 from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable, away
 from skytrail.analytics.io.other_nodes import OtherNodes, Part
+from skytrail.analytics.io.slices import items_of
 from skytrail.analytics.native_query import moment_of
 from skytrail.analytics.query import Statement
 from skytrail.analytics.query_request import QueryUnusable
@@ -34,10 +35,25 @@ RUNNING_COUNT_MAX: Final = 8
 STEPS_COUNT_MAX: Final = 100_000
 
 
+_Row = tuple[str, str, str, str, str, Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]]
+
+
+class _Rows(msgspec.Struct, frozen=True):
+    node: str
+    rows: msgspec.Raw
+
+
 class MomentPart(Part, frozen=True):
     """What a node knew at a moment."""
 
-    rows: list[tuple[str, str, str, str, str, Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]]]
+    rows: list[_Row]
+
+    @classmethod
+    async def decoded(cls, content: bytes | bytearray) -> Self:
+        outer = msgspec.json.decode(content, type=_Rows)
+        return cls(
+            outer.node, await items_of(outer.rows, list[_Row], b"],[", most=PLACES_COUNT_MAX)
+        )
 
     def unfit(self, question: object) -> str:
         tables = set(question.tables) if isinstance(question, MomentQuestion) else set[str]()

@@ -11,15 +11,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import msgspec
 
 from skytrail.analytics.gathering import columns_of, merged, part_of, unfit
 from skytrail.analytics.io.history import History, HistoryUnavailable
 from skytrail.analytics.io.other_nodes import Headers, OtherNodes, Part, missing_headers
+from skytrail.analytics.io.slices import items_of
 from skytrail.analytics.query import Statement, statements_of
-from skytrail.analytics.query_request import LIMIT_DEFAULT, QueryRequest, moment_us
+from skytrail.analytics.query_request import LIMIT_DEFAULT, LIMIT_MAX, QueryRequest, moment_us
 from skytrail.analytics.query_values import VALUES_COUNT_MAX, ValuesQuestion, values_statement
 from skytrail.analytics.tenant_view import Tenant
 from skytrail.runtime.clock import Clock
@@ -30,10 +31,29 @@ _THREAD_COUNT: Final = 2_000
 Rows = list[Sequence[object]]
 
 
+# Tuples of plain values are nothing that the collector of garbage looks into, at which everybody waits.
+_Row = tuple[Any, ...]
+
+
+class _Rows(msgspec.Struct, frozen=True):
+    node: str
+    rows: msgspec.Raw
+
+
+class _Values(msgspec.Struct, frozen=True):
+    node: str
+    values: msgspec.Raw
+
+
 class RowsPart(Part, frozen=True):
     """A node's rows of a query."""
 
-    rows: list[list[Any]]
+    rows: list[_Row]
+
+    @classmethod
+    async def decoded(cls, content: bytes | bytearray) -> Self:
+        outer = msgspec.json.decode(content, type=_Rows)
+        return cls(outer.node, await items_of(outer.rows, list[_Row], b"],[", most=LIMIT_MAX))
 
     def unfit(self, question: object) -> str:
         return unfit(question.request, self.rows) if isinstance(question, QueryPart) else ""
@@ -43,6 +63,13 @@ class ValuesPart(Part, frozen=True):
     """What a node lists of its own."""
 
     values: list[str]
+
+    @classmethod
+    async def decoded(cls, content: bytes | bytearray) -> Self:
+        outer = msgspec.json.decode(content, type=_Values)
+        return cls(
+            outer.node, await items_of(outer.values, list[str], b'","', most=VALUES_COUNT_MAX)
+        )
 
 
 class QueryPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
