@@ -17,6 +17,7 @@ const axeSource = await readFile(createRequire(import.meta.url).resolve("axe-cor
 const browser = await chromium.launch({
   executablePath: BROWSER,
   args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+  handleSIGTERM: false,
 });
 /** As another browser would be: nothing is shared with the page of the journeys. */
 export async function newContext() {
@@ -150,12 +151,18 @@ async function noted() {
   await told;
 }
 
-/** Goes the journeys one after the other; prints a line of JSON for each. */
+/** Goes the journeys one after the other; prints a line of JSON for each. Whoever ends it before is told where it was. */
 export async function go(journeys) {
   let isIn = true;
+  let going = "";
+  process.on("SIGTERM", () => {
+    console.log(JSON.stringify({ name: going, ok: false, detail: `broken off at ${page.url()}\n${errors.join("\n")}` }));
+    process.exit(1);
+  });
   for (const [name, journey] of Object.entries(journeys)) {
     if (ONLY !== undefined && !ONLY.includes(name)) continue;
     expected = [];
+    going = name;
     if (!isIn) {
       console.log(JSON.stringify({ name, ok: false, detail: "nobody is logged in" }));
       continue;

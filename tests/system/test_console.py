@@ -51,7 +51,7 @@ def told(tmp_path_factory) -> dict[str, dict]:
     try:
         ready = controller.stdout.readline()
         assert f"console=https://127.0.0.1:{api}/console/" in ready, (data / "log").read_text()
-        browsed = subprocess.run(
+        with subprocess.Popen(
             [NODE, SCRIPT],
             env={
                 **os.environ,
@@ -59,16 +59,23 @@ def told(tmp_path_factory) -> dict[str, dict]:
                 "CONSOLE_PASSWORD": (data / "security/admin-password").read_text().strip(),
                 "HOME": str(data),
             },
-            capture_output=True, text=True, timeout=BROWSER_S, check=False,
-        )  # fmt: skip
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        ) as browser:  # fmt: skip
+            try:
+                out, err = browser.communicate(timeout=BROWSER_S)
+            except subprocess.TimeoutExpired:
+                # It tells where it is.
+                browser.terminate()
+                out, err = browser.communicate()
     finally:
         controller.terminate()
         controller.wait()
-    assert browsed.stdout, browsed.stderr
-    return {line["name"]: line for line in map(json.loads, browsed.stdout.splitlines())}
+    assert out, err
+    return {line["name"]: line for line in map(json.loads, out.splitlines())}
 
 
 @pytest.mark.parametrize("journey", JOURNEYS)
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="make clients installs the browser")
 def test_a_user_can_go_the_whole_way(told, journey) -> None:
+    assert journey in told, f"not reached in {BROWSER_S} s"
     assert told[journey]["ok"], told[journey]["detail"]
