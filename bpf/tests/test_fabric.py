@@ -34,18 +34,9 @@ from conftest import (
     interface_row,
     route_row,
 )
-from test_floating import (
-    CLIENT,
-    FLOATING,
-    Seen,
-    floating_row,
-    packet,
-    public_route,
-    seen,
-    transport,
-    tunnelled,
-)
+from test_floating import CLIENT, FLOATING
 from test_outer6 import underlay6
+from translated import Seen, floating_row, packet, public_route, seen, send, transport, tunnelled
 
 from skytrail.agent.io import bpf_syscall
 from skytrail.agent.tables import (
@@ -128,10 +119,6 @@ def run(box: Box, program: str, frame: bytes, ifindex: int = LOOPBACK_IFINDEX) -
     drops = {name: n - before.get(name, 0) for name, n in counts.items() if n != before.get(name)}
     box.datapath.poll_punts()
     return Outcome(verdict, after, {name: n for name, n in drops.items() if n})
-
-
-def send(box: Box, raw: bytes) -> Outcome:
-    return box.workload(frames.ethernet(GATEWAY_MAC.packed, MAC.packed, 0x0800, raw))
 
 
 def arrive(box: Box, raw: bytes) -> Outcome:
@@ -230,7 +217,7 @@ def test_exhaustion_is_counted_and_ageing_gives_ports_back(fabric: Box) -> None:
 def test_a_floating_address_wins_over_the_host_s(fabric: Box) -> None:
     """Where its network knows as much; taken away, new flows leave by the host, and back again."""
     by_host = opened(fabric, to=CLIENT, port=1)
-    floating = floating_row()
+    floating = floating_row(FLOATING)
     fabric.apply(
         floating,
         replace(interface_row(), has_floating=True),
@@ -252,7 +239,7 @@ def test_a_floating_address_wins_over_the_host_s(fabric: Box) -> None:
 
 def test_where_the_floating_address_s_network_knows_no_way_the_host_s_is_used(fabric: Box) -> None:
     fabric.apply(
-        floating_row(),
+        floating_row(FLOATING),
         replace(interface_row(), has_floating=True),
         public_route(f"{CLIENT}/32", TUNNEL_NEXTHOP, 88),
     )
@@ -517,7 +504,7 @@ def test_whatever_a_workload_sends_leaves_as_the_host_s_or_not_at_all(fabric: Bo
     ]
     left_count = 0
     for _ in range(1500):
-        outcome = send(fabric, mutated(rng, rng.choice(seeds)))
+        outcome = send(fabric, mutated(rng, rng.choice(seeds)), frames.ETHERTYPE_IPV4)
         if outcome.verdict == TC_REDIRECT and IPv4Address(outcome.frame[30:34]) not in INSIDE:
             left_count += 1
             assert outcome.frame[26:30] == LOCAL_TUNNEL.packed

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network, ip_address
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
 
 import frames
 import pytest
@@ -23,121 +22,50 @@ from conftest import (
     VIF,
     VRF,
     Box,
-    Outcome,
     interface_row,
+)
+from translated import (
+    CLIENT_LABEL,
+    DENY,
+    PUBLIC,
+    delivered,
+    deny_all,
+    floating_row,
+    packet,
+    public_route,
+    quote,
+    send,
+    sum_of,
+    transport,
+    tunnelled,
 )
 
 from skytrail.agent.tables import (
-    Action,
     FloatingPortRow,
     FloatingRow,
-    IdentityId,
-    InetRouteRow,
     NextHopId,
     NextHopKind,
     NextHopRow,
-    PolicyId,
-    RuleId,
     SourceRow,
-    VerdictRow,
-    VifId,
     VniRow,
     VrfId,
 )
 from skytrail.net import GATEWAY_MAC
 
 pytestmark = pytest.mark.root
-PUBLIC = VrfId(6)
 FLOATING, PEER_FLOATING, CLIENT = "198.18.0.5", "198.18.0.6", "198.18.0.9"
-CLIENT_LABEL = 88
-DENY = PolicyId(60)
 ECHO_REQUEST, ECHO_REPLY, UNREACHABLE, TIME_EXCEEDED = 8, 0, 3, 11
-
-
-def floating_row(outside: str = FLOATING, vif: VifId = VIF, **fields: object) -> FloatingRow:
-    inside = OWN[4] if vif == VIF else PEER[4]
-    row = FloatingRow(
-        vif_id=vif,
-        place=0,
-        outside=IPv4Address(outside),
-        inside=IPv4Address(inside),
-        vrf_id=PUBLIC,
-        identity=IdentityId(4),
-        policy_egress=PolicyId(0),
-        policy_ingress=PolicyId(0),
-    )
-    return replace(row, **fields)
-
-
-def public_route(prefix: str, nexthop: int, label: int = 0) -> InetRouteRow:
-    return InetRouteRow(PUBLIC, IPv4Network(prefix), NextHopId(nexthop), label, IdentityId(5), None)
 
 
 @pytest.fixture
 def floating(box: Box) -> Box:
     box.apply(
-        floating_row(),
+        floating_row(FLOATING),
         replace(interface_row(), has_floating=True),
         public_route(f"{FLOATING}/32", 11),
         public_route(f"{CLIENT}/32", TUNNEL_NEXTHOP, CLIENT_LABEL),
     )
     return box
-
-
-@dataclass(frozen=True)
-class Seen:
-    """An IPv4 packet taken apart; its sums were right."""
-
-    source: str
-    destination: str
-    ports: tuple[int, int]
-    payload: bytes
-
-
-def transport(protocol: int, source: str, destination: str, segment: bytes) -> bytes:
-    """``segment`` with its sum filled in."""
-    at = {frames.TCP: 16, frames.UDP: 6, frames.ICMP: 2}[protocol]
-    blank = segment[:at] + bytes(2) + segment[at + 2 :]
-    pseudo = b"" if protocol == frames.ICMP else pseudo_header(protocol, source, destination, blank)
-    total = frames.checksum(pseudo + blank) or 0xFFFF
-    return segment[:at] + total.to_bytes(2, "big") + segment[at + 2 :]
-
-
-def pseudo_header(protocol: int, source: str, destination: str, segment: bytes) -> bytes:
-    both = ip_address(source).packed + ip_address(destination).packed
-    return both + struct.pack("!HH", protocol, len(segment))
-
-
-def packet(protocol: int, source: str, destination: str, segment: bytes, *, ttl: int = 64) -> bytes:
-    whole = transport(protocol, source, destination, segment)
-    return frames.ipv4(source, destination, protocol, whole, ttl=ttl)
-
-
-def seen(raw: bytes, *, sums: bool = True) -> Seen:
-    header, segment = raw[:20], raw[20:]
-    source, destination = str(IPv4Address(header[12:16])), str(IPv4Address(header[16:20]))
-    protocol = header[9]
-    assert frames.checksum(header) == 0
-    if sums:
-        pseudo = pseudo_header(protocol, source, destination, segment)
-        assert frames.checksum((b"" if protocol == frames.ICMP else pseudo) + segment) == 0
-    first, second = struct.unpack("!HH", segment[:4])
-    return Seen(source, destination, (first, second), segment[8:])
-
-
-def delivered(outcome: Outcome, **how: bool) -> Seen:
-    assert outcome.forwarded, outcome.drops
-    return seen(outcome.frame[14:], **how)
-
-
-def tunnelled(outcome: Outcome, **how: bool) -> tuple[int, Seen]:
-    assert outcome.forwarded, outcome.drops
-    outer = frames.decode_tunnel(outcome.frame)
-    return outer.label, seen(outer.inner, **how)
-
-
-def send(box: Box, raw: bytes) -> Outcome:
-    return box.workload(frames.ethernet(GATEWAY_MAC.packed, MAC.packed, 0x0800, raw))
 
 
 @pytest.mark.parametrize(
@@ -189,7 +117,7 @@ def test_udp_without_a_sum_stays_without_and_none_becomes_so(floating: Box) -> N
     assert outcome.frame[14 + 26 : 14 + 28] == bytes(2)
     # A payload for which the right sum after translation is zero, sent as all ones (RFC 768).
     blank = frames.udp(7, 8, b"\0\0")
-    rest = frames.checksum(pseudo_header(frames.UDP, CLIENT, OWN[4], blank) + blank)
+    rest = sum_of(frames.UDP, CLIENT, OWN[4], blank)
     zero = frames.udp(7, 8, rest.to_bytes(2, "big"))
     outcome = floating.receive(packet(frames.UDP, CLIENT, FLOATING, zero))
     assert outcome.frame[14 + 26 : 14 + 28] == b"\xff\xff"
@@ -233,12 +161,12 @@ def test_direction_says_who_may_open_a_connection(floating: Box) -> None:
     out = packet(frames.TCP, OWN[4], CLIENT, frames.tcp(3, 4, flags=frames.SYN))
     back = packet(frames.TCP, CLIENT, FLOATING, frames.tcp(4, 3))
 
-    floating.apply(floating_row(is_inward=False))
+    floating.apply(floating_row(FLOATING, is_inward=False))
     assert floating.receive(there).drops == {"POLICY": 1}
     assert tunnelled(send(floating, out))[1].source == FLOATING
     assert delivered(floating.receive(back)).destination == OWN[4]
 
-    floating.apply(floating_row(is_outward=False))
+    floating.apply(floating_row(FLOATING, is_outward=False))
     assert delivered(floating.receive(there)).destination == OWN[4]
     other = packet(frames.TCP, OWN[4], CLIENT, frames.tcp(5, 6, flags=frames.SYN))
     assert send(floating, other).drops == {"NO_ROUTE": 1}
@@ -247,7 +175,7 @@ def test_direction_says_who_may_open_a_connection(floating: Box) -> None:
 def test_mapped_ports_change_and_others_are_refused_by_name(floating: Box) -> None:
     address = IPv4Address(FLOATING)
     floating.apply(
-        floating_row(has_ports=True),
+        floating_row(FLOATING, has_ports=True),
         FloatingPortRow(VIF, address, frames.TCP, 80, is_inside=False, to_port=8080),
         FloatingPortRow(VIF, address, frames.TCP, 8080, is_inside=True, to_port=80),
     )
@@ -265,10 +193,6 @@ def test_mapped_ports_change_and_others_are_refused_by_name(floating: Box) -> No
     assert send(floating, opened).drops == {"NO_ROUTE": 1}
 
 
-def deny_all() -> VerdictRow:
-    return VerdictRow(DENY, 0, 0, 256, 0, 0, Action.DENY, RuleId(7))
-
-
 def test_policy_of_the_address_decides_not_the_interface_s(floating: Box) -> None:
     there = packet(frames.TCP, CLIENT, FLOATING, frames.tcp(1, 2, flags=frames.SYN))
     out = packet(frames.TCP, OWN[4], CLIENT, frames.tcp(3, 4, flags=frames.SYN))
@@ -277,13 +201,9 @@ def test_policy_of_the_address_decides_not_the_interface_s(floating: Box) -> Non
     assert floating.receive(there).forwarded
     assert send(floating, out).forwarded
 
-    floating.apply(floating_row(policy_ingress=DENY, policy_egress=DENY))
+    floating.apply(floating_row(FLOATING, policy_ingress=DENY, policy_egress=DENY))
     assert floating.receive(there).drops == {"POLICY": 1}
     assert send(floating, out).drops == {"POLICY": 1}
-
-
-def quote(kind: int, source: str, destination: str, quoted: bytes, keep: int) -> bytes:
-    return packet(frames.ICMP, source, destination, frames.icmp(kind, payload=quoted[: 20 + keep]))
 
 
 @pytest.mark.parametrize("keep", [8, 40], ids=["eight bytes", "whole"])
@@ -317,7 +237,7 @@ def test_an_error_of_the_workload_leaves_by_the_address_quoting_what_came(floati
 
 
 def test_an_error_about_somebody_else_s_flow_is_no_passport(floating: Box) -> None:
-    floating.apply(floating_row(policy_ingress=DENY), deny_all())
+    floating.apply(floating_row(FLOATING, policy_ingress=DENY), deny_all())
     strange = packet(frames.TCP, FLOATING, CLIENT, frames.tcp(1, 2))
 
     outcome = floating.receive(quote(TIME_EXCEEDED, "203.0.113.77", FLOATING, strange, 8))
@@ -341,8 +261,7 @@ def test_fragments_follow_their_first_one(floating: Box) -> None:
     assert outcome.frame[14 + 16 : 14 + 20] == IPv4Address(OWN[4]).packed
     assert outcome.frame[34:] == whole[16:]
     pieces = floating.receive(first).frame[34:] + outcome.frame[34:]
-    pseudo = pseudo_header(frames.UDP, CLIENT, OWN[4], pieces)
-    assert frames.checksum(pseudo + pieces) == 0
+    assert sum_of(frames.UDP, CLIENT, OWN[4], pieces) == 0
 
 
 def test_too_big_and_expired_packets_are_told_of_as_the_workload_sent_them(floating: Box) -> None:
@@ -386,7 +305,7 @@ def test_an_alias_address_is_the_workload_s_own_in_another_network(floating: Box
     """Nothing is translated; what has to do with the address goes by its network."""
     alias = IPv4Address(FLOATING)
     floating.apply(
-        floating_row(inside=alias),
+        floating_row(FLOATING, inside=alias),
         SourceRow(VIF, IPv4Network(f"{FLOATING}/32"), MAC),
         replace(public_route(f"{CLIENT}/32", TUNNEL_NEXTHOP, 1234), vrf_id=VRF),
     )
@@ -467,7 +386,7 @@ def test_what_cannot_be_told_from_its_answer_does_not_come_back(floating: Box) -
 
 def test_a_mapped_port_of_its_own_address_is_reached_but_not_by_its_mirror(floating: Box) -> None:
     floating.apply(
-        floating_row(has_ports=True),
+        floating_row(FLOATING, has_ports=True),
         *(
             FloatingPortRow(VIF, IPv4Address(FLOATING), frames.UDP, port, is_inside, to)
             for port, is_inside, to in ((80, True, 8080), (8080, False, 80), (5, True, 5000))
@@ -482,7 +401,7 @@ def test_a_mapped_port_of_its_own_address_is_reached_but_not_by_its_mirror(float
 
 
 def test_policy_of_the_address_decides_of_what_a_workload_sends_itself(floating: Box) -> None:
-    floating.apply(floating_row(policy_ingress=DENY), deny_all())
+    floating.apply(floating_row(FLOATING, policy_ingress=DENY), deny_all())
 
     refused = send(floating, packet(frames.UDP, OWN[4], FLOATING, frames.udp(5, 6)))
 
@@ -495,7 +414,7 @@ def test_taking_the_address_away_ends_its_connections(floating: Box) -> None:
     assert floating.receive(there).forwarded
     assert send(floating, back).forwarded
 
-    floating.apply(interface_row(), deletes=(floating_row(),))
+    floating.apply(interface_row(), deletes=(floating_row(FLOATING),))
 
     assert send(floating, back).drops == {"NO_ROUTE": 1}
 
@@ -519,7 +438,10 @@ def test_ageing_takes_both_entries(floating: Box) -> None:
 
 
 def test_rows_come_back_as_they_went(floating: Box) -> None:
-    rows = [floating_row(), floating_row("198.18.0.7", place=1, is_outward=False, has_ports=True)]
+    rows = [
+        floating_row(FLOATING),
+        floating_row("198.18.0.7", place=1, is_outward=False, has_ports=True),
+    ]
     port = FloatingPortRow(VIF, IPv4Address(FLOATING), 17, 5000, is_inside=True, to_port=53)
     floating.apply(*rows, port)
 

@@ -5,7 +5,7 @@ addresses, fragments have a header of their own.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
 
 import frames
@@ -25,119 +25,51 @@ from conftest import (
     VIF,
     VRF,
     Box,
-    Outcome,
     interface_row,
-    route_row,
+)
+from translated import (
+    CLIENT_LABEL,
+    DENY,
+    HEADER_BYTES,
+    PUBLIC,
+    delivered,
+    deny_all,
+    floating_row,
+    packet,
+    public_route,
+    quote,
+    send,
+    sum_of,
+    transport,
+    tunnelled,
 )
 
 from skytrail.agent.tables import (
-    Action,
     FloatingPortRow,
     FloatingRow,
-    IdentityId,
-    InetRouteRow,
     NextHopId,
-    PolicyId,
-    RuleId,
     SourceRow,
-    VerdictRow,
-    VifId,
     VrfId,
 )
 from skytrail.net import GATEWAY_MAC
 
 pytestmark = pytest.mark.root
-PUBLIC = VrfId(6)
 FLOATING, PEER_FLOATING, CLIENT = "2001:db8:5::5", "2001:db8:5::6", "2001:db8:5::9"
 ROUTER = "2001:db8:77::1"
-CLIENT_LABEL = 88
-DENY = PolicyId(60)
 ECHO_REQUEST, ECHO_REPLY = 128, 129
 UNREACHABLE, TOO_BIG, TIME_EXCEEDED = 1, 2, 3
-SUM_AT = {frames.TCP: 16, frames.UDP: 6, frames.ICMP6: 2}
-HEADER_BYTES = 40
 FRAGMENT = 44
-
-
-def floating_row(outside: str = FLOATING, vif: VifId = VIF, **fields: object) -> FloatingRow:
-    row = FloatingRow(
-        vif_id=vif,
-        place=0,
-        outside=IPv6Address(outside),
-        inside=IPv6Address(OWN[6] if vif == VIF else PEER[6]),
-        vrf_id=PUBLIC,
-        identity=IdentityId(4),
-        policy_egress=PolicyId(0),
-        policy_ingress=PolicyId(0),
-    )
-    return replace(row, **fields)
-
-
-def public_route(prefix: str, nexthop: int, label: int = 0) -> InetRouteRow:
-    return replace(route_row(prefix, nexthop, label=label, identity=5), vrf_id=PUBLIC)
 
 
 @pytest.fixture
 def floating(box: Box) -> Box:
     box.apply(
-        floating_row(),
+        floating_row(FLOATING),
         replace(interface_row(), has_floating=True),
         public_route(f"{FLOATING}/128", 11),
         public_route(f"{CLIENT}/128", TUNNEL_NEXTHOP, CLIENT_LABEL),
     )
     return box
-
-
-@dataclass(frozen=True)
-class Seen:
-    """An IPv6 packet taken apart; its sums were right."""
-
-    source: str
-    destination: str
-    ports: tuple[int, int]
-    payload: bytes
-
-
-def pseudo_sum(protocol: int, source: str, destination: str, segment: bytes) -> int:
-    both = IPv6Address(source).packed + IPv6Address(destination).packed
-    return frames.checksum(both + struct.pack("!II", len(segment), protocol) + segment)
-
-
-def transport(protocol: int, source: str, destination: str, segment: bytes) -> bytes:
-    """``segment`` with its sum filled in."""
-    at = SUM_AT[protocol]
-    blank = segment[:at] + bytes(2) + segment[at + 2 :]
-    total = pseudo_sum(protocol, source, destination, blank) or 0xFFFF
-    return segment[:at] + total.to_bytes(2, "big") + segment[at + 2 :]
-
-
-def packet(protocol: int, source: str, destination: str, segment: bytes, **fields: int) -> bytes:
-    whole = transport(protocol, source, destination, segment)
-    return frames.ipv6(source, destination, protocol, whole, **fields)
-
-
-def seen(raw: bytes, *, sums: bool = True) -> Seen:
-    header, segment = raw[:HEADER_BYTES], raw[HEADER_BYTES:]
-    source, destination = str(IPv6Address(header[8:24])), str(IPv6Address(header[24:40]))
-    if sums:
-        assert pseudo_sum(header[6], source, destination, segment) == 0
-    first, second = struct.unpack("!HH", segment[:4])
-    return Seen(source, destination, (first, second), segment[8:])
-
-
-def delivered(outcome: Outcome) -> Seen:
-    assert outcome.forwarded, outcome.drops
-    return seen(outcome.frame[14:])
-
-
-def tunnelled(outcome: Outcome) -> tuple[int, Seen]:
-    assert outcome.forwarded, outcome.drops
-    outer = frames.decode_tunnel(outcome.frame)
-    return outer.label, seen(outer.inner)
-
-
-def send(box: Box, raw: bytes) -> Outcome:
-    return box.workload(frames.ethernet(GATEWAY_MAC.packed, MAC.packed, 0x86DD, raw))
 
 
 def opening(source_port: int, port: int, source: str = OWN[6], to: str = CLIENT) -> bytes:
@@ -194,7 +126,7 @@ def test_udp_without_a_sum_stays_without_and_none_becomes_so(floating: Box) -> N
     assert outcome.forwarded
     assert outcome.frame[14 + 46 : 14 + 48] == bytes(2)
     blank = frames.udp(7, 8, b"\0\0")
-    rest = pseudo_sum(frames.UDP, CLIENT, OWN[6], blank)
+    rest = sum_of(frames.UDP, CLIENT, OWN[6], blank)
     zero = frames.udp(7, 8, rest.to_bytes(2, "big"))
     outcome = floating.receive(packet(frames.UDP, CLIENT, FLOATING, zero))
     assert outcome.frame[14 + 46 : 14 + 48] == b"\xff\xff"
@@ -226,7 +158,7 @@ def test_an_address_of_the_other_family_with_the_same_bits_is_another_one(floati
     four = IPv4Address(IPv6Address("2001:db8::").packed[:4])
     floating.apply(
         floating_row(str(IPv6Address("2001:db8::"))),
-        replace(floating_row(), place=1, outside=four, inside=IPv4Address(OWN[4])),
+        replace(floating_row(FLOATING), place=1, outside=four, inside=IPv4Address(OWN[4])),
         FloatingPortRow(VIF, four, frames.TCP, 80, is_inside=False, to_port=8080),
     )
     there = packet(frames.TCP, CLIENT, "2001:db8::", frames.tcp(1, 80, flags=frames.SYN))
@@ -240,12 +172,12 @@ def test_direction_says_who_may_open_a_connection(floating: Box) -> None:
     there = opening(1, 2, CLIENT, FLOATING)
     back = packet(frames.TCP, CLIENT, FLOATING, frames.tcp(4, 3))
 
-    floating.apply(floating_row(is_inward=False))
+    floating.apply(floating_row(FLOATING, is_inward=False))
     assert floating.receive(there).drops == {"POLICY": 1}
     assert tunnelled(send(floating, opening(3, 4)))[1].source == FLOATING
     assert delivered(floating.receive(back)).destination == OWN[6]
 
-    floating.apply(floating_row(is_outward=False))
+    floating.apply(floating_row(FLOATING, is_outward=False))
     assert delivered(floating.receive(there)).destination == OWN[6]
     assert send(floating, opening(5, 6)).drops == {"NO_ROUTE": 1}
 
@@ -253,7 +185,7 @@ def test_direction_says_who_may_open_a_connection(floating: Box) -> None:
 def test_mapped_ports_change_and_others_are_refused_by_name(floating: Box) -> None:
     address = IPv6Address(FLOATING)
     floating.apply(
-        floating_row(has_ports=True),
+        floating_row(FLOATING, has_ports=True),
         FloatingPortRow(VIF, address, frames.TCP, 80, is_inside=False, to_port=8080),
         FloatingPortRow(VIF, address, frames.TCP, 8080, is_inside=True, to_port=80),
     )
@@ -269,10 +201,6 @@ def test_mapped_ports_change_and_others_are_refused_by_name(floating: Box) -> No
     assert send(floating, opening(9000, 1)).drops == {"NO_ROUTE": 1}
 
 
-def deny_all() -> VerdictRow:
-    return VerdictRow(DENY, 0, 0, 256, 0, 0, Action.DENY, RuleId(7))
-
-
 def test_policy_of_the_address_decides_not_the_interface_s(floating: Box) -> None:
     there = opening(1, 2, CLIENT, FLOATING)
 
@@ -280,14 +208,9 @@ def test_policy_of_the_address_decides_not_the_interface_s(floating: Box) -> Non
     assert floating.receive(there).forwarded
     assert send(floating, opening(3, 4)).forwarded
 
-    floating.apply(floating_row(policy_ingress=DENY, policy_egress=DENY))
+    floating.apply(floating_row(FLOATING, policy_ingress=DENY, policy_egress=DENY))
     assert floating.receive(there).drops == {"POLICY": 1}
     assert send(floating, opening(3, 4)).drops == {"POLICY": 1}
-
-
-def quote(kind: int, source: str, destination: str, quoted: bytes, keep: int) -> bytes:
-    message = frames.icmp(kind, payload=quoted[: HEADER_BYTES + keep])
-    return packet(frames.ICMP6, source, destination, message)
 
 
 @pytest.mark.parametrize("keep", [8, 60], ids=["eight bytes", "whole"])
@@ -308,13 +231,13 @@ def test_an_error_about_a_translated_packet_reaches_its_sender_quoting_what_it_s
 
     assert (got.source, got.destination) == (ROUTER, OWN[6])
     # But for the hop limit, and what was never quoted.
-    assert got.payload[8:] == sent[8 : HEADER_BYTES + keep]
+    assert got.payload[8:] == sent[8 : HEADER_BYTES[6] + keep]
 
 
 def test_an_error_about_mapped_ports_quotes_the_workload_s_own(floating: Box) -> None:
     address = IPv6Address(FLOATING)
     floating.apply(
-        floating_row(has_ports=True),
+        floating_row(FLOATING, has_ports=True),
         FloatingPortRow(VIF, address, frames.UDP, 53, is_inside=False, to_port=5353),
         FloatingPortRow(VIF, address, frames.UDP, 5353, is_inside=True, to_port=53),
     )
@@ -330,7 +253,7 @@ def test_an_error_about_mapped_ports_quotes_the_workload_s_own(floating: Box) ->
 def test_an_error_about_a_first_fragment_quotes_the_workload_s_own_ports(floating: Box) -> None:
     address = IPv6Address(FLOATING)
     floating.apply(
-        floating_row(has_ports=True),
+        floating_row(FLOATING, has_ports=True),
         FloatingPortRow(VIF, address, frames.UDP, 53, is_inside=False, to_port=5353),
         FloatingPortRow(VIF, address, frames.UDP, 5353, is_inside=True, to_port=53),
     )
@@ -342,7 +265,7 @@ def test_an_error_about_a_first_fragment_quotes_the_workload_s_own_ports(floatin
     got = delivered(floating.receive(quote(TIME_EXCEEDED, ROUTER, FLOATING, left, 24)))
 
     assert struct.unpack("!H", left[48:50]) == (53,)
-    assert got.payload[8:] == sent[8 : HEADER_BYTES + 24]
+    assert got.payload[8:] == sent[8 : HEADER_BYTES[6] + 24]
 
 
 def test_an_error_of_the_workload_leaves_by_the_address_quoting_what_came(floating: Box) -> None:
@@ -356,7 +279,7 @@ def test_an_error_of_the_workload_leaves_by_the_address_quoting_what_came(floati
 
 
 def test_an_error_about_somebody_else_s_flow_is_no_passport(floating: Box) -> None:
-    floating.apply(floating_row(policy_ingress=DENY), deny_all())
+    floating.apply(floating_row(FLOATING, policy_ingress=DENY), deny_all())
     strange = packet(frames.TCP, FLOATING, CLIENT, frames.tcp(1, 2))
 
     outcome = floating.receive(quote(TIME_EXCEEDED, ROUTER, FLOATING, strange, 8))
@@ -381,12 +304,12 @@ def test_fragments_follow_their_first_one(floating: Box) -> None:
     assert first.frame[14 + 24 : 14 + 40] == later.frame[14 + 24 : 14 + 40]
     assert first.frame[14 + 24 : 14 + 40] == IPv6Address(OWN[6]).packed
     pieces = first.frame[14 + 48 :] + later.frame[14 + 48 :]
-    assert pseudo_sum(frames.UDP, CLIENT, OWN[6], pieces) == 0
+    assert sum_of(frames.UDP, CLIENT, OWN[6], pieces) == 0
 
 
 def test_too_big_and_expired_packets_are_told_of_as_the_workload_sent_them(floating: Box) -> None:
     big = packet(frames.UDP, OWN[6], CLIENT, frames.udp(1, 2, bytes(1500)))
-    old = packet(frames.UDP, OWN[6], CLIENT, frames.udp(3, 4), hop_limit=1)
+    old = packet(frames.UDP, OWN[6], CLIENT, frames.udp(3, 4), ttl=1)
 
     assert send(floating, big).drops == {"TOO_BIG": 1}
     assert send(floating, old).drops == {"TTL": 1}
@@ -436,7 +359,7 @@ def test_both_ends_may_have_a_floating_address(floating: Box) -> None:
 def test_an_alias_address_is_the_workload_s_own_in_another_network(floating: Box) -> None:
     alias = IPv6Address(FLOATING)
     floating.apply(
-        floating_row(inside=alias),
+        floating_row(FLOATING, inside=alias),
         SourceRow(VIF, IPv6Network(f"{FLOATING}/128"), MAC),
         replace(public_route(f"{CLIENT}/128", TUNNEL_NEXTHOP, 1234), vrf_id=VRF),
     )
@@ -465,7 +388,7 @@ def test_taking_the_address_away_ends_its_connections(floating: Box) -> None:
     assert floating.receive(opening(1, 2, CLIENT, FLOATING)).forwarded
     assert send(floating, back).forwarded
 
-    floating.apply(interface_row(), deletes=(floating_row(),))
+    floating.apply(interface_row(), deletes=(floating_row(FLOATING),))
 
     assert send(floating, back).drops == {"NO_ROUTE": 1}
 
@@ -487,7 +410,7 @@ def test_another_address_behind_it_takes_its_connections(floating: Box) -> None:
     floating.apply(SourceRow(VIF, ip_network(f"{inside}/128"), MAC))
     assert delivered(floating.receive(there)).destination == OWN[6]
 
-    floating.apply(floating_row(inside=IPv6Address(inside)))
+    floating.apply(floating_row(FLOATING, inside=IPv6Address(inside)))
 
     assert delivered(floating.receive(there)).destination == inside
     back = packet(frames.TCP, inside, CLIENT, frames.tcp(2, 1))
@@ -505,7 +428,7 @@ def test_ageing_takes_both_entries(floating: Box) -> None:
 
 def test_rows_come_back_as_they_went(floating: Box) -> None:
     rows = [
-        floating_row(),
+        floating_row(FLOATING),
         floating_row("2001:db8:5::7", place=1, is_outward=False, has_ports=True),
     ]
     port = FloatingPortRow(VIF, IPv6Address(FLOATING), 17, 5000, is_inside=True, to_port=53)

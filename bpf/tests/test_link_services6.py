@@ -23,8 +23,9 @@ from conftest import (
     interface_row,
     route_row,
 )
-from test_floating6 import FRAGMENT, Seen, delivered, packet
+from test_floating6 import FRAGMENT
 from test_neighbours import advertisement, solicitation
+from translated import Seen, delivered, packet
 
 from skytrail.agent.fabric import HOST_ADDRESS6, host_side_address6
 from skytrail.agent.tables import (

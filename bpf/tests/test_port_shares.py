@@ -20,8 +20,9 @@ from conftest import (
     Outcome,
     interface_row,
 )
-from test_floating import CLIENT, CLIENT_LABEL, packet, public_route, send
+from test_floating import CLIENT
 from test_source_nat import FIRST, opened, snat
+from translated import CLIENT_LABEL, packet, public_route, send
 
 from skytrail.agent.io.ebpf import IDLE_OPENING_S
 from skytrail.agent.tables import PortPoolRow, SourceRow, VifId

@@ -28,11 +28,10 @@ from conftest import (
     route_row,
 )
 from test_fabric import segment
-from test_floating import (
-    CLIENT,
+from test_floating import CLIENT, FLOATING
+from translated import (
     CLIENT_LABEL,
     DENY,
-    FLOATING,
     PUBLIC,
     Seen,
     delivered,
@@ -362,7 +361,7 @@ def test_networks_of_the_router_are_reached_untranslated(snat: Box) -> None:
 def test_a_floating_address_wins(snat: Box) -> None:
     by_address = opened(snat, port=1)
     snat.apply(
-        floating_row(),
+        floating_row(FLOATING),
         replace(interface_row(), has_floating=True),
         public_route(f"{FLOATING}/32", OWN_NEXTHOP),
     )

@@ -15,15 +15,13 @@ from ipaddress import ip_address, ip_network
 
 import frames
 import pytest
-import test_floating
-import test_floating6
 from rig import LABEL_BASE, Rig, Workload, inside, run, underlay_address
 from test_floating import CLIENT as CLIENT4
 from test_floating import FLOATING as FLOATING4
-from test_floating import PUBLIC
 from test_floating6 import CLIENT as CLIENT6
 from test_floating6 import FLOATING as FLOATING6
 from test_namespaces import loss_percent, megabits
+from translated import PUBLIC, SUM_AT, floating_row, seen
 
 from skytrail.agent.tables import (
     Encapsulation,
@@ -47,7 +45,6 @@ FLOATING, CLIENT = {4: FLOATING4, 6: FLOATING6}, {4: CLIENT4, 6: CLIENT6}
 CLIENT_MAC = Mac.parse("02:00:00:00:02:09")
 ETHERNET_BYTES = 14
 ICMP = {4: frames.ICMP, 6: frames.ICMP6}
-SUM_AT = {frames.TCP: 16, frames.UDP: 6, frames.ICMP: 2, frames.ICMP6: 2}
 PORT = {"label": 6635, "frame": 6635, "vxlan": 4789}
 SOL_PACKET, PACKET_VNET_HDR = 263, 15
 NEEDS_SUM = 1
@@ -198,10 +195,9 @@ def public_rows(wire: Wire) -> list[Row]:
 
 
 def _rows_of(family: int, workload: Workload) -> Iterator[Row]:
-    floating = test_floating.floating_row if family == 4 else test_floating6.floating_row
     inside_address = workload.address4 if family == 4 else workload.address6
     place = int(family == 6)
-    yield replace(floating(), vif_id=workload.vif, place=place, inside=inside_address)
+    yield floating_row(FLOATING[family], workload.vif, place=place, inside=inside_address)
     for address, nexthop, label, mac in (
         (FLOATING[family], workload.nexthop, 0, workload.mac),
         (CLIENT[family], TUNNEL, VNI, CLIENT_MAC),
@@ -243,8 +239,8 @@ def finish(ends: Ends, arrived: Arrived, sum_at: int) -> tuple[str, str]:
         assert arrived.unfinished_from == header
         total = frames.checksum(packet[header:])
         packet = packet[:header] + with_sum(packet[header:], sum_at, total)
-    seen = (test_floating if header == 20 else test_floating6).seen(packet)
-    return seen.source, seen.destination
+    got = seen(packet)
+    return got.source, got.destination
 
 
 every_tunnel = pytest.mark.parametrize("tunnel", ["label", "frame", "vxlan"])

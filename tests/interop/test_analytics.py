@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-import subprocess
-import sys
 from contextlib import contextmanager, suppress
 from itertools import takewhile
 
@@ -15,7 +13,7 @@ import pytest
 
 from skytrail.analytics.io.sandesh_server import ADDRESS_CONNECTIONS_MAX
 from skytrail.lab.io.machine import free_port
-from skytrail.testing.controller import wait_until
+from skytrail.testing.controller import Daemons, wait_until
 from skytrail.wire.sandesh import (
     ClientHello,
     Field,
@@ -38,30 +36,23 @@ RED = "default-domain:red:front"
 PATIENCE_S = 30.0
 
 
-class Node:
+class Node(Daemons):
     """One analytics node; its ports stay over restarts."""
 
-    def __init__(self):
+    def __init__(self, folder):
+        super().__init__(folder)
         self.rest, self.sandesh, self.telemetry = (free_port() for _ in range(3))
         self.url = f"http://127.0.0.1:{self.rest}/analytics"
-        self.process = None
 
-    def start(self):
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "skytrail.daemons.analytics", "--name", "node1"),
-                *("--port", str(self.rest), "--sandesh-port", str(self.sandesh)),
-                *("--telemetry-port", str(self.telemetry), "--log-level", "error"),
-            ],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert " ready " in self.process.stdout.readline()
+    def __enter__(self):
+        self.start_node()
+        return self
 
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
+    def start_node(self):
+        self.start(
+            "analytics", "--name", "node1", "--port", self.rest, "--sandesh-port", self.sandesh,
+            "--telemetry-port", self.telemetry, "--log-level", "error",
+        )  # fmt: skip
 
     def get(self, path, **query):
         return httpx.get(f"{self.url}/{path}", params={"flat": "", **query}).json()
@@ -74,11 +65,9 @@ class Node:
 
 
 @pytest.fixture(scope="module")
-def node():
-    running = Node()
-    running.start()
-    yield running
-    running.kill()
+def node(tmp_path_factory):
+    with Node(tmp_path_factory.mktemp("node")) as running:
+        yield running
 
 
 class Generator:
@@ -176,22 +165,18 @@ def test_uves_that_did_not_arrive_are_asked_for_again(node):
         assert node.network("a:b:gap3") == {"in_bytes": 3}
 
 
-def test_killed_node_is_told_everything_again():
-    node = Node()
-    node.start()
-    with generators(Generator(node, "h1")) as (before,):
-        before.tell(9, in_bytes=3)
-        wait_until(node.network, "it is told")
-        node.kill()
+def test_killed_node_is_told_everything_again(tmp_path):
+    with Node(tmp_path) as node:
+        with generators(Generator(node, "h1")) as (before,):
+            before.tell(9, in_bytes=3)
+            wait_until(node.network, "it is told")
+            node.kill("analytics")
 
-    node.start()
-    try:
+        node.start_node()
         with generators(Generator(node, "h1")) as (after,):
             assert after.known == {}
             after.tell(9, in_bytes=3)
             wait_until(lambda: node.network() == {"in_bytes": 3}, "told again")
-    finally:
-        node.kill()
 
 
 def test_changes_are_streamed_as_they_come(node):
@@ -340,15 +325,12 @@ def test_filters_of_a_body_that_make_no_sense_are_refused(node, body):
 def test_secure_controller_shows_analytics_to_administrators_only(tmp_path):
     ports = [free_port() for _ in range(3)]
     data = tmp_path / "data"
-    command = [
-        *(sys.executable, "-m", "skytrail.daemons.up", "--data", str(data), "--secure"),
-        *("--api-port", str(ports[0]), "--control-port", str(ports[1])),
-        *("--analytics-port", str(ports[2])),
-    ]
-    with (tmp_path / "up.log").open("w") as log:
-        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-    try:
-        assert f"analytics=https://127.0.0.1:{ports[2]}" in running.stdout.readline()
+    with Daemons(tmp_path) as daemons:
+        told = daemons.start(
+            "up", "--data", data, "--secure", "--api-port", ports[0],
+            "--control-port", ports[1], "--analytics-port", ports[2],
+        )  # fmt: skip
+        assert told["analytics"] == f"https://127.0.0.1:{ports[2]}"
         trust = ssl.create_default_context(cafile=data / "security" / "ca.pem")
         api, url = f"https://127.0.0.1:{ports[0]}", f"https://127.0.0.1:{ports[2]}/analytics/uves"
         with httpx.Client(verify=trust, timeout=PATIENCE_S) as client:
@@ -367,10 +349,6 @@ def test_secure_controller_shows_analytics_to_administrators_only(tmp_path):
                 lambda: "NodeStatus" in client.get(found, headers=admin).text,
                 "the administrator sees the compiler's state",
             )
-    finally:
-        running.terminate()
-        running.wait()
-        running.stdout.close()
 
 
 def _token(client, api, user, password):

@@ -4,33 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import re
 import shutil
 import subprocess
-import sys
 
 import pytest
 
-
-@contextlib.contextmanager
-def daemon(name, *options):
-    """A daemon of this machine alone: its port."""
-    command = [sys.executable, "-m", f"skytrail.daemons.{name}", "--port", "0", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        ready = next(line for line in process.stdout if "ready" in line)
-        yield int(re.search(r"(?:port|rest)=(\d+)", ready).group(1))
-    finally:
-        process.terminate()
-        process.wait(10)
-        process.stdout.close()
+from skytrail.testing.controller import Daemons
 
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
-    with daemon("api", "--data", str(folder), "--allowed-host", "api.example") as port:
-        yield port
+    options = ("--data", folder / "data", "--allowed-host", "api.example")
+    with Daemons(folder) as daemons:
+        yield int(daemons.start("api", "--port", 0, *options)["port"])
 
 
 def ask(port, host, *, method="GET", path="/", **headers):
@@ -62,8 +49,9 @@ def test_addresses_localhost_and_the_allowed_name_are_answered(api):
     assert set(found.values()) == {200}
 
 
-def test_analytics_answers_to_no_other_name_and_to_no_other_page():
-    with daemon("analytics") as port:
+def test_analytics_answers_to_no_other_name_and_to_no_other_page(tmp_path):
+    with Daemons(tmp_path) as daemons:
+        port = int(daemons.start("analytics", "--port", 0)["rest"])
         other = ask(port, "evil.example", path="/analytics/uves")
         own = ask(port, "localhost", path="/analytics/uves")
         page = ask(port, "localhost", method="POST", path="/analytics/query", Origin="http://evil")

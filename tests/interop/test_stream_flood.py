@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import socket
-import subprocess
-import sys
 import time
 
 import pytest
+
+from skytrail.testing.controller import Daemons
 
 LIMIT = 20
 
@@ -21,17 +20,11 @@ def served(request, tmp_path_factory):
         "api": ("/api/v1/watch", "/virtual-networks"),
         "analytics": ("/analytics/uve-stream", "/analytics/uves"),
     }[request.param]
-    data = ["--data", str(tmp_path_factory.mktemp("store"))] if request.param == "api" else []
-    command = [
-        sys.executable, "-m", f"skytrail.daemons.{request.param}", "--port", "0", *data,
-        "--streams-per-client", str(LIMIT),
-    ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    ready = next(line for line in process.stdout if "ready" in line)
-    yield int(re.search(r"(?:port|rest)=(\d+)", ready).group(1)), stream, short
-    process.terminate()
-    process.wait(10)
-    process.stdout.close()
+    folder = tmp_path_factory.mktemp("store")
+    data = ["--data", folder / "data"] if request.param == "api" else []
+    with Daemons(folder) as daemons:
+        told = daemons.start(request.param, "--port", 0, *data, "--streams-per-client", LIMIT)
+        yield int(told["port" if request.param == "api" else "rest"]), stream, short
 
 
 def opened(port, path, source="127.0.0.1"):
