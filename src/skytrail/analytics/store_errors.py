@@ -1,7 +1,7 @@
 """What an answer of ClickHouse's HTTP that is no success means: again later, or never. Pure.
 
-A cluster refuses rows for reasons that pass (too many parts, a replica that has lost its keeper); rows that it gets for these
-must wait, not be counted as ours. Numbers are those of its header ``X-ClickHouse-Exception-Code``.
+A cluster refuses rows for reasons that pass (too many parts, a full disk, a replica that has lost its keeper); rows that it gets for these
+must wait, not be counted as ours. Numbers are those of its header ``X-ClickHouse-Exception-Code``, which the process of the embedded store tells as well.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Final
 
 _NO_TABLES: Final = ("Code: 60.", "Code: 81.", "Code: 60,", "Code: 81,")
 """UNKNOWN_TABLE and UNKNOWN_DATABASE, as newer and older servers write them."""
+CODE_HEADER: Final = "x-clickhouse-exception-code"
+NOT_ENOUGH_SPACE: Final = "243"
 _PASSING: Final = frozenset(
     {
         192,  # UNKNOWN_USER, and the next two of older servers: mended by who runs it

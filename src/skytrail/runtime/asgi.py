@@ -32,7 +32,8 @@ Used by the API server and by every daemon's introspection. The whole interface:
 
 Promises: a body over the limit is answered 413 without being read to its end; an unknown path
 404; a wrong method 405 with Allow; an exception of a handler 500 with no detail, logged once.
-A StreamResponse's iterator is closed (``aclose``) when the client goes away; ``send`` waits while
+A StreamResponse's iterator is closed (``aclose``) when the client goes away, or the stream is one too many (an iterator
+that holds something before it is first asked closes that as well, which a generator would not); ``send`` waits while
 the client's socket is full, so a slow reader holds back only its own iterator.
 It must not know any resource of the API.
 """
@@ -42,7 +43,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from contextlib import aclosing, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
@@ -360,7 +361,7 @@ class AsgiApp:
             client = self.stream_client(request)
             if client and isinstance(reply, StreamResponse):
                 # Nothing waits between here and ``stream``, which counts it.
-                self._streams.check(client)
+                await self._check_stream(client, reply)
             return reply
         except HttpError as error:
             return text_reply(error.text, error.status, error.headers)
@@ -368,6 +369,13 @@ class AsgiApp:
             return None
         except Exception:  # The task boundary of one request: logged once, answered.
             return self._failed(request)
+
+    async def _check_stream(self, client: str, reply: StreamResponse) -> None:
+        try:
+            self._streams.check(client)
+        except HttpError:
+            await _close(reply.chunks)
+            raise
 
     def _failed(self, request: Request) -> Response:
         self._log.exception(
@@ -405,8 +413,12 @@ class AsgiApp:
     ) -> None:
         """Send chunks until they end or the client leaves, whichever is first."""
         client = self.stream_client(request)
-        with self._streams.held(client) if client else nullcontext():
-            await self._stream(request, reply, receive, send)
+        try:
+            with self._streams.held(client) if client else nullcontext():
+                await self._stream(request, reply, receive, send)
+        finally:
+            # Also where nothing of it was asked for.
+            await _close(reply.chunks)
 
     async def _stream(
         self, request: Request, reply: StreamResponse, receive: Receive, send: Send
@@ -422,13 +434,11 @@ class AsgiApp:
             await asyncio.gather(sender, leaver, return_exceptions=True)
 
     async def _send_chunks(self, request: Request, reply: StreamResponse, send: Send) -> None:
-        chunks = cast("_Closable", reply.chunks) if hasattr(reply.chunks, "aclose") else None
         try:
-            if chunks is None:
+            try:
                 await _send_all(reply.chunks, send)
-            else:
-                async with aclosing(chunks):
-                    await _send_all(reply.chunks, send)
+            finally:
+                await _close(reply.chunks)
         except OSError:
             return
         except Exception:  # The task boundary of one stream: logged once, connection ends.
@@ -437,9 +447,15 @@ class AsgiApp:
 
 
 class _Closable(Protocol):
-    """What ``aclosing`` needs of an asynchronous generator."""
+    """What can be ended before its end, as an asynchronous generator."""
 
     async def aclose(self) -> None: ...
+
+
+async def _close(chunks: AsyncIterator[bytes]) -> None:
+    """End an iterator that can be ended; one that is over stays so."""
+    if hasattr(chunks, "aclose"):
+        await cast("_Closable", chunks).aclose()
 
 
 async def _send_all(chunks: AsyncIterator[bytes], send: Send) -> None:

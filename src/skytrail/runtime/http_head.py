@@ -15,6 +15,9 @@ from skytrail.runtime.asgi import Response
 
 _NAME_ILLEGAL = re.compile(b'[\x00-\x1f\x7f()<>@,;:\\[\\]={} \t\\\\"]')
 _VALUE_ILLEGAL = re.compile(b"[\x00-\x08\x0a-\x1f\x7f]")
+_STATUSES = range(200, 600)
+_BODILESS = frozenset({204, 304})
+"""What follows the head of such a reply is taken for the next one (RFC 9112 6.3)."""
 _CLOSE = b"connection: close\r\n\r\n"
 
 
@@ -24,7 +27,10 @@ def _begin(status: int, content_type: str) -> bytes:
 
 
 def status_line(status: int) -> bytes:
-    """Return the first line of a reply."""
+    """Return the first line of a reply; ValueError for a status that none ends with."""
+    if status not in _STATUSES:
+        message = f"{status} is no status of a reply"
+        raise ValueError(message)
     try:
         phrase = HTTPStatus(status).phrase
     except ValueError:
@@ -39,7 +45,10 @@ def head_of(
     *,
     keep_alive: bool,
 ) -> bytes:
-    """Return the head of a reply with a whole body; ValueError for a field no client could read."""
+    """Return the head of a reply with a whole body; ValueError for what no client could read."""
+    if reply.body and reply.status in _BODILESS:
+        message = f"a reply with status {reply.status} has no body"
+        raise ValueError(message)
     parts = [_begin(reply.status, reply.content_type)]
     for name, value in standing:
         parts += (name, b": ", value, b"\r\n")

@@ -302,3 +302,21 @@ def test_metrics_of_every_process_are_at_one_address(tmp_path):
     assert metrics.content_type == METRICS_TYPE
     assert (health.status, json.loads(health.body)["unmet"]) == (503, ["config"])
     assert unknown.status == 404
+
+
+@pytest.mark.parametrize("status", [100, 101, 204, 304, 301, 999, -3])
+def test_a_process_cannot_have_the_next_reply_taken_for_its_own(tmp_path, status):
+    """Statuses without a body, or of no reply: what follows would be read as another page's answer."""
+
+    async def hostile(_request):
+        return Response(status, b"HTTP/1.1 200 OK")
+
+    async def run():
+        async with Site(tmp_path).running((hello("h1"), hostile)) as site:
+            path = "/api/v1/processes/h1/contrail-vrouter-agent/metrics"
+            request = Request("GET", path, tuple(path.strip("/").split("/")), {}, {})
+            with pytest.raises(HttpError, match=f"a status of {status}") as refused:
+                await site.router(request)
+            return refused.value.status
+
+    assert asyncio.run(run()) == 502

@@ -216,3 +216,32 @@ def test_bundle_that_was_judged_is_not_judged_again(tmp_path):
     third = Spool(tmp_path)
     third.add(bundle(3))
     assert not third.first().is_judged
+
+
+@pytest.mark.parametrize("file", ["0000000000000001.bundle", "settled"])
+def test_a_bit_that_is_another_is_noticed_wherever_it_is(tmp_path, file):
+    spool = Spool(tmp_path)
+    for number in (1, 2):
+        spool.add(bundle(number))
+    if file == "settled":
+        spool.done(bundle(1))
+        spool.done(bundle(2))
+    whole = (tmp_path / file).read_bytes()
+
+    for place in range(8 * len(whole)):
+        changed = bytearray(whole)
+        changed[place // 8] ^= 1 << place % 8
+        (tmp_path / file).write_bytes(changed)
+        again = Spool(tmp_path)
+        if file == "settled":
+            assert again.settled is None
+        else:
+            with pytest.raises(SpoolUnusable, match="bundle"):
+                again.first()
+
+
+def test_files_of_others_in_the_folder_are_left_alone(tmp_path):
+    (tmp_path / "notes.bundle").write_bytes(b"mine")
+
+    assert Spool(tmp_path).first() is None
+    assert (tmp_path / "notes.bundle").read_bytes() == b"mine"

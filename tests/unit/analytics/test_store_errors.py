@@ -2,6 +2,7 @@
 
 import pytest
 
+from skytrail.analytics.io.engine import code_of
 from skytrail.analytics.store_errors import Verdict, are_rows, verdict
 
 
@@ -42,3 +43,19 @@ def test_answers_are_judged_by_status_and_code(status, code, rows, reading):
 )
 def test_what_is_no_row_is_seen(lines, are):
     assert are_rows(lines) is are
+
+
+@pytest.mark.parametrize(
+    ("reason", "meaning"),
+    [
+        (
+            "Code: 243. DB::Exception: Cannot reserve 3.82 MiB, not enough space. (NOT_ENOUGH_SPACE)",
+            Verdict.LATER,
+        ),
+        ("Code: 1001. DB::Exception: std::exception: No space left on device", Verdict.LATER),
+        ("Code: 117. DB::Exception: Cannot parse input", Verdict.REFUSED),
+        ("the answer has 99 bytes, over 9", Verdict.REFUSED),
+    ],
+)
+def test_rows_wait_for_an_embedded_store_whose_disk_is_full(reason, meaning):
+    assert verdict(400, code_of(reason), brings_rows=True) is meaning

@@ -7,6 +7,7 @@ import gzip
 import json
 import time
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from skytrail.api.security_settings import SecuritySettings
 from skytrail.api.sight import Sight
 from skytrail.runtime import server
 from skytrail.runtime.asgi import AsgiApp, Request, Response, StreamResponse, json_reply
+from skytrail.runtime.stream_limits import StreamLimits
 
 from .security_server import Secured, basic
 from .test_stream_identity import Stream
@@ -465,3 +467,18 @@ def test_a_page_of_another_server_gets_no_use_of_a_remembered_password(api) -> N
     )
 
     assert (refused.status, read.status, own.status) == (403, 200, 201)
+
+
+def test_questions_beyond_the_streams_of_a_client_hold_no_connection_to_the_node(api, node) -> None:
+    app = api.app
+    app._streams = StreamLimits(per_client=0)
+    descriptors = Path("/proc/self/fd")
+    before = len(list(descriptors.iterdir()))
+
+    with api.as_caller(Caller(user="root", is_admin=True)):
+        statuses = {api.call("GET", "/api/v1/analytics/alarms").status for _ in range(20)}
+
+    assert statuses == {429}
+    assert len(node) == 20
+    # One that is kept for the next question has two ends here.
+    assert len(list(descriptors.iterdir())) <= before + 2

@@ -18,6 +18,7 @@ from skytrail.runtime.asgi import (
     json_reply,
     text_reply,
 )
+from skytrail.runtime.stream_limits import StreamLimits
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True):
@@ -275,3 +276,29 @@ def test_query_of_too_many_parameters_is_refused_with_the_bound():
 
     assert status == 400
     assert b"at most 1000" in body
+
+
+def test_a_stream_that_is_one_too_many_gives_back_what_it_holds():
+    """A generator that was never asked does not get to its own end."""
+    closed = []
+
+    class Held:
+        def __aiter__(self):
+            return self
+
+        async def __anext__(self):
+            raise StopAsyncIteration
+
+        async def aclose(self):
+            closed.append(True)
+
+    async def handler(_request):
+        return StreamResponse(Held())
+
+    class OfOne(AsgiApp):
+        def stream_client(self, _request):
+            return "one"
+
+    status, _, _ = run(OfOne(handler, streams=StreamLimits(per_client=0)), path="/x")
+
+    assert (status, closed) == (429, [True])

@@ -519,3 +519,11 @@ def test_a_client_that_asks_for_too_much_at_once_loses_its_newest_and_fullest(
             return await scenario()
 
     assert asyncio.run(limited()) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(204, b"x"), (304, b"x"), (101, b""), (100, b""), (1000, b""), (-3, b"")]
+)
+def test_no_reply_is_written_that_the_next_one_would_be_taken_for_a_part_of(status, body) -> None:
+    with pytest.raises(ValueError, match=str(status)):
+        http_head.head_of(Response(status, body), "id", (), keep_alive=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final, Protocol, cast
 
 from skytrail.analytics.io.engine_start import heard, tell
+from skytrail.analytics.store_errors import CODE_HEADER, NOT_ENOUGH_SPACE
 from skytrail.runtime.asgi import AsgiApp, Request, Response, Router, text_reply
 from skytrail.runtime.introspection import Introspection
 from skytrail.runtime.metrics import Sample
@@ -34,6 +35,8 @@ _FORMAT: Final = re.compile(r"\s+FORMAT\s+(\w+)\s*$")
 _PARAMETER: Final = "param_"
 _SAID: Final = "start.log"
 """Of a start that is not through."""
+_CODE: Final = re.compile(r"Code: (\d{1,5})\.")
+_DISK_FULL: Final = "No space left on device"
 _INSERT: Final = re.compile(r"(INSERT INTO \S+) (SETTINGS .*)FORMAT (\w+)")
 _SETTINGS: Final = " SETTINGS "
 
@@ -82,7 +85,7 @@ async def serve_engine(folder: Path, socket: Path, when_ready: Callable[[], None
             )
         except RuntimeError as error:  # The engine's only kind: it refuses a statement.
             counts["refused"] += 1
-            return text_reply(str(error), 400)
+            return text_reply(str(error), 400, ((CODE_HEADER, code_of(str(error))),))
         counts["done"] += 1
         return Response(200, reply, "application/json")
 
@@ -95,6 +98,15 @@ async def serve_engine(folder: Path, socket: Path, when_ready: Callable[[], None
     finally:
         workers.shutdown(wait=True)
         engine.close()
+
+
+def code_of(reason: str) -> str:
+    """Return ClickHouse's number of a failure as its servers tell it; "" where there is none."""
+    if _DISK_FULL in reason:
+        # Whatever it was doing: the system says so by different numbers.
+        return NOT_ENOUGH_SPACE
+    found = _CODE.search(reason)
+    return found[1] if found else ""
 
 
 def carry_out(engine: Engine, query: str, parameters: dict[str, str], body: bytes) -> bytes:

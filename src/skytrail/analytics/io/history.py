@@ -17,7 +17,7 @@ import msgspec
 
 from skytrail.analytics.history_tables import DATABASE, KEPT, keep_hours_of, statements
 from skytrail.analytics.io.slices import SlicesUnusable, items_of
-from skytrail.analytics.store_errors import Verdict, are_rows, has_no_tables, verdict
+from skytrail.analytics.store_errors import CODE_HEADER, Verdict, are_rows, has_no_tables, verdict
 from skytrail.runtime.http_error import HttpError
 
 INSERT_S: Final = 30.0
@@ -199,7 +199,7 @@ def _bound(query: str, parameters: Mapping[str, str | int | float]) -> dict[str,
 
 def _check(reply: httpx.Response, *, brings_rows: bool = False) -> None:
     """Raise what a read reply's status says."""
-    code = reply.headers.get("x-clickhouse-exception-code", "")
+    code = reply.headers.get(CODE_HEADER, "")
     match verdict(reply.status_code, code, brings_rows=brings_rows):
         case Verdict.LATER:
             raise HistoryUnavailable(reply.text[:_REASON_CHARACTERS])

@@ -56,6 +56,7 @@ LIMIT_MAX: Final = 1_000_000
 _LIMIT: Final = re.compile(r"[0-9]{1,7}")
 _TIMEOUT: Final = re.compile(r"[0-9]{1,2}(\.[0-9]{1,3})?")
 PARAMETERS_COUNT_MAX: Final = 32
+_REFUSALS: Final = range(400, 600)
 
 
 class IntrospectEverywhere:
@@ -129,6 +130,9 @@ class IntrospectEverywhere:
         (found,) = shown
         if not found.status:
             raise HttpError(504, f"{node} does not answer: {found.body.decode(errors='replace')}")
+        if found.status != 200 and found.status not in _REFUSALS:
+            # It is the process's word: others make the server's next reply part of this one, or the other way round.
+            raise HttpError(502, f"{node[:64]} answers with a status of {found.status}")
         kind = METRICS_TYPE if (page, found.status) == ("metrics", 200) else TEXT
         return Response(found.status, found.body, JSON if page == "healthz" else kind)
 

@@ -93,11 +93,13 @@ class QueryApi:
                 checked = self._queries.checked(asked, tenant)
         if not self._questions.has_room():
             raise HttpError(503, "Too many queries are running; try again", (("retry-after", "2"),))
-        self._turns.take(tenant)
+        # Members that no query has are not looked at: they may be no text.
+        text = request.body.decode(errors="replace")
         question = Question(
-            uuid1(), request.body.decode(), asked.table, self._clock.now(),
-            asked.start_time, asked.end_time,
-        )  # fmt: skip
+            uuid1(), text, asked.table, self._clock.now(), asked.start_time, asked.end_time
+        )
+        # From here to the task that gives it back nothing fails.
+        self._turns.take(tenant)
         self._questions.add(question, self._clock.now())
         task = asyncio.create_task(self._ask(question, checked), name="analytics-query")
         self._running.add(task)

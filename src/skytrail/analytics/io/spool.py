@@ -1,6 +1,6 @@
 """Rows that the store has not taken yet, on disk: what is here survives the end of the node, however it comes.
 
-A bundle is a file, written whole and renamed; files are taken in the order of their numbers and deleted once the store has
+A bundle is a file with a check of its content, written whole and renamed; files are taken in the order of their numbers and deleted once the store has
 them. A bundle that is read again after a restart has the tokens it had: the store takes each piece once. Without a folder
 bundles are in memory, and nothing is kept before the store has it.
 
@@ -10,6 +10,8 @@ Beside it lie rows that are set aside (``.aside``), until it is known whether an
 from __future__ import annotations
 
 import contextlib
+import struct
+import zlib
 from collections import deque
 from pathlib import Path
 from typing import Final
@@ -25,6 +27,8 @@ _SUFFIX: Final = ".bundle"
 _ASIDE: Final = ".aside"
 _JUDGED: Final = "judged"
 """The number of the last bundle of which nothing has to be set aside any more."""
+_CHECK: Final = struct.Struct("!4sI")
+_MARK: Final = b"sky1"
 _SETTLED: Final = "settled"
 """What the last bundle that was taken says of how far everybody was heard."""
 
@@ -64,7 +68,7 @@ class Spool:
 
     def add(self, bundle: Bundle) -> None:
         """Keep a bundle behind the others; ``OSError`` when the disk does not take it."""
-        content = msgspec.msgpack.encode(bundle)
+        content = _encoded(bundle)
         if self._folder is not None:
             self._write(self._path(self._number + 1), content)
         self._number += 1
@@ -91,9 +95,9 @@ class Spool:
         number, size, _ = self._waiting[0]
         aside = Bundle(pieces, {}, bundle.until_us)
         if self._folder is not None:
-            content = msgspec.msgpack.encode(aside)
+            content = _encoded(aside)
             self._write(self._path(number).with_suffix(_ASIDE), content)
-            self._write(self._path(number), msgspec.msgpack.encode(bundle))
+            self._write(self._path(number), _encoded(bundle))
             self.aside[number] = len(content), aside.ranges()
         self._waiting[0] = number, size, None if self._folder else bundle
 
@@ -113,7 +117,7 @@ class Spool:
         if self._folder is None:
             return
         rest = Bundle([], bundle.positions, bundle.until_us, bundle.copied)
-        self._write(self._folder / _SETTLED, msgspec.msgpack.encode(rest))
+        self._write(self._folder / _SETTLED, _encoded(rest))
         self._path(number).unlink(missing_ok=True)
 
     def skip(self) -> None:
@@ -129,7 +133,7 @@ class Spool:
         for path in folder.glob("*.new"):
             # Its bundle was never acknowledged.
             path.unlink()
-        for path in sorted(folder.glob(f"*{_SUFFIX}")):
+        for path in _numbered(folder, _SUFFIX):
             size = path.stat().st_size
             self._number = int(path.stem)
             self._waiting.append((self._number, size, None))
@@ -138,7 +142,7 @@ class Spool:
         with contextlib.suppress(OSError, ValueError):
             self._judged = int((folder / _JUDGED).read_bytes())
         self._number = max(self._number, self._judged)
-        for path in sorted(folder.glob(f"*{_ASIDE}")):
+        for path in _numbered(folder, _ASIDE):
             self._number = max(self._number, int(path.stem))
             self._load_aside(path)
 
@@ -171,8 +175,24 @@ class Spool:
         new.replace(path)
 
 
+def _numbered(folder: Path, suffix: str) -> list[Path]:
+    """Return files of ours, in the order of their numbers; others are left alone."""
+    found = folder.glob(f"*{suffix}")
+    return sorted(each for each in found if each.stem.isascii() and each.stem.isdigit())
+
+
+def _encoded(bundle: Bundle) -> bytes:
+    content = msgspec.msgpack.encode(bundle)
+    return _CHECK.pack(_MARK, zlib.crc32(content)) + content
+
+
 def _read(path: Path) -> Bundle:
     try:
-        return msgspec.msgpack.decode(path.read_bytes(), type=Bundle)
-    except (OSError, msgspec.MsgspecError) as error:
+        file = path.read_bytes()
+        mark, check = _CHECK.unpack_from(file)
+        content = file[_CHECK.size :]
+        if mark != _MARK or check != zlib.crc32(content):
+            raise SpoolUnusable(f"{path} is not as it was written")
+        return msgspec.msgpack.decode(content, type=Bundle)
+    except (OSError, struct.error, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise SpoolUnusable(f"{path} is no bundle of rows: {error}") from error

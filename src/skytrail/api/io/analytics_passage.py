@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -137,7 +137,7 @@ class AnalyticsPassage:
         except httpx.HTTPError as error:
             raise Refused(503, "The analytics node does not answer") from error
         return StreamResponse(
-            self._body(reply, request, project),
+            _Answer(reply, self._body(reply, request, project)),
             reply.status_code,
             reply.headers.get("content-type", JSON),
             tuple((name, reply.headers[name]) for name in _PASSED_BACK if name in reply.headers),
@@ -194,7 +194,7 @@ class AnalyticsPassage:
 
     async def _body(
         self, reply: httpx.Response, request: Request, project: str | None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         """Yield the node's bytes; closed with the client's request, ended with its rights."""
         sight = Sight(self._service.graph, caller_of(request), self._service.schema)
         standing = None if self._gate is None else self._gate.standing(request)
@@ -214,3 +214,22 @@ class AnalyticsPassage:
             self._log.warning("analytics_left", path=request.path, reason=str(error))
         finally:
             await reply.aclose()
+
+
+class _Answer:
+    """What a node says, as it comes. Its connection is given back at the end, also where nothing of it was read."""
+
+    def __init__(self, reply: httpx.Response, body: AsyncGenerator[bytes]) -> None:
+        self._reply = reply
+        self._body = body
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        return await anext(self._body)
+
+    async def aclose(self) -> None:
+        await self._body.aclose()
+        # A generator that was never asked does not get to its own end.
+        await self._reply.aclose()
