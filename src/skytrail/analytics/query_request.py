@@ -90,6 +90,15 @@ def moment_us(name: str, given: int | str, now_us: int) -> int:
     return given
 
 
+def not_before(request: QueryRequest, since_us: int, now_us: int) -> QueryRequest:
+    """Return a query that asks for nothing older, its times absolute; ``QueryUnusable`` as of :func:`moment_us`."""
+    start, end = (
+        max(since_us, moment_us(name, getattr(request, name), now_us))
+        for name in ("start_time", "end_time")
+    )
+    return msgspec.structs.replace(request, start_time=start, end_time=end)
+
+
 def filters_of(request: QueryRequest) -> list[list[Match]]:
     """Return the filter as alternatives of matches that hold together."""
     given = request.filter or []

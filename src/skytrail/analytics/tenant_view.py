@@ -55,6 +55,8 @@ class Tenant:
     """Who asks. ``project`` is ``domain:project``; no part of a name holds a colon."""
 
     project: str
+    since_us: int = 0
+    """Since when there is the project; what is older is of one that had its name before."""
 
     @property
     def prefix(self) -> str:

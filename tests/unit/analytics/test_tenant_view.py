@@ -15,11 +15,12 @@ from skytrail.analytics.io.tenants import (
     tenant_of,
 )
 from skytrail.analytics.query import statement_of
-from skytrail.analytics.query_request import QueryRequest, UnknownField
+from skytrail.analytics.query_request import QueryRequest, UnknownField, not_before
 from skytrail.analytics.query_views import views
 from skytrail.analytics.tags import COLUMNS as TAG_COLUMNS
 from skytrail.analytics.tenant_view import NotForTenants, Tenant, seen_by
 from skytrail.runtime.asgi import HttpError, Peer, Request
+from skytrail.runtime.tenant import PROJECT_HEADER, SINCE_HEADER
 
 NOW_US = 1_790_000_000_000_000
 RED = Tenant("d:re'd")
@@ -148,3 +149,36 @@ def test_a_project_has_so_many_questions_running_and_others_theirs() -> None:
 
     turns.give_back(RED)
     turns.take(RED)
+
+
+def test_a_project_asks_for_nothing_older_than_itself():
+    since = 1_700_000_000_000_000
+    request = QueryRequest("SessionRecordTable", "now-1h", "now", ["vmi"])
+
+    young = not_before(request, since, since + 5_000_000)
+    old = not_before(request, since, since + 7_200_000_000)
+    before = not_before(msgspec.structs.replace(request, end_time="now-30m"), since, since + 1)
+
+    assert (young.start_time, young.end_time) == (since, since + 5_000_000)
+    assert (old.start_time, old.end_time) == (since + 3_600_000_000, since + 7_200_000_000)
+    assert (before.start_time, before.end_time) == (since, since)
+
+
+@pytest.mark.parametrize(
+    ("said", "since_us"), [(None, 0), ("0", 0), ("1700000000000000", 17 * 10**14)]
+)
+def test_who_asks_for_a_project_says_since_when_there_is_one(said, since_us):
+    headers = {PROJECT_HEADER: "d:red"} | ({} if said is None else {SINCE_HEADER: said})
+    request = Request("GET", "/analytics/alarms", ("analytics", "alarms"), {}, headers)
+
+    admit_told(request)
+
+    assert sender_of(request).tenant == Tenant("d:red", since_us)
+
+
+@pytest.mark.parametrize("said", ["-1", "x", "", "1e9", "9" * 17])
+def test_a_beginning_that_is_no_time_is_refused(said):
+    headers = {PROJECT_HEADER: "d:red", SINCE_HEADER: said}
+
+    with pytest.raises(HttpError, match=SINCE_HEADER):
+        admit_told(Request("GET", "/analytics/alarms", ("analytics", "alarms"), {}, headers))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 
 import jwt
 import pytest
@@ -535,3 +536,23 @@ def test_request_ids_are_accepted_when_they_are_plain_and_made_otherwise(server)
         made = server.call("GET", "/", x_request_id=bad).headers["x-request-id"]
         assert made != bad
         assert made.startswith("req-")
+
+
+def test_whoami_says_since_when_there_is_a_project_by_its_name(server) -> None:
+    """One that is made again is another: what is kept by the name of the former is not its own."""
+    told = []
+    for _ in range(2):
+        server.user("ann", roles=["admin"])
+        as_ann = {"x_auth_token": server.login("ann")}
+        made = {"project": {"fq_name": ["default-domain", "red"], "parent_type": "domain"}}
+        uuid = server.call("POST", "/projects", made, **as_ann).json["project"]["uuid"]
+        created = server.call("GET", f"/project/{uuid}", **as_ann).json["project"]["id_perms"][
+            "created"
+        ]
+        server.user("mia", roles=["member"], project=uuid)
+        me = server.call("GET", "/api/v1/whoami", x_auth_token=server.login("mia")).json
+        at = datetime.fromisoformat(created).replace(tzinfo=UTC).timestamp()
+        assert me["analytics_since_us"] == round(at * 1e6)
+        told.append(at)
+        assert server.call("DELETE", f"/project/{uuid}", **as_ann).status == 200
+    assert told[0] < told[1]

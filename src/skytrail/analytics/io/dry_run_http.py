@@ -77,6 +77,8 @@ class DryRuns:
         try:
             async with self._turn:
                 steps = await self._past.steps(tables, chosen, span_us)
+                if tenant is not None:
+                    steps = [each for each in steps if each.at_us >= tenant.since_us]
                 run, spans = await self._evaluate(rule, span_us, steps)
         finally:
             self._waiting_count -= 1

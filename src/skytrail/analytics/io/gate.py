@@ -37,6 +37,8 @@ class _Who(msgspec.Struct, frozen=True):
     user: str | None = None
     analytics_project: str | None = None
     """Full name of the project whose part the sender may see."""
+    analytics_since_us: int = 0
+    """Since when there is that project."""
     analytics_acknowledges: bool = False
     """Whether he may say of that project's alarms that they were seen."""
 
@@ -88,7 +90,7 @@ class ApiGate:
                 raise HttpError(
                     403, "Analytics is for administrators, global readers and members of projects"
                 )
-            admit_tenant(request, Tenant(who.analytics_project), user)
+            admit_tenant(request, Tenant(who.analytics_project, who.analytics_since_us), user)
 
     async def stands(self, request: Request) -> bool:
         """Tell whether the sender of a request that was let in may still do the same."""

@@ -185,7 +185,7 @@ class OwnUves:
                 raise HttpError(
                     400, "at: machines of the past are shown by their uuid; name one, or kfilt"
                 )
-            states, absent = await self._past.entities([table], part, at_us)
+            states, absent = await self._past.entities([table], part, at_us, tenant.since_us)
             missing.update(absent)
             for entity, state in states.items():
                 if shown := _chosen(seen(tenant, entity, state), chosen):

@@ -100,11 +100,11 @@ class Past:
         return at_us
 
     async def entities(
-        self, tables: Sequence[str], chosen: UveFilter, at_us: int
+        self, tables: Sequence[str], chosen: UveFilter, at_us: int, since_us: int = 0
     ) -> tuple[dict[tuple[str, str], State], Mapping[str, str]]:
         """Return entities as they were, by table and name, and which nodes' part is missing, and why.
 
-        HttpError when they are too many, or nobody answers.
+        What was kept before ``since_us`` is left out. HttpError when they are too many, or nobody answers.
         """
         if chosen.source or chosen.module is not None:
             raise HttpError(
@@ -113,12 +113,12 @@ class Past:
         question = MomentQuestion(list(tables), chosen.keys, chosen.parts, at_us)
         if self._others is None:
             rows: Sequence[Sequence[object]] = await self.own_rows(question)
-            return entities_of(rows, chosen), {}
+            return entities_of(_not_before(rows, since_us), chosen), {}
         own, parts = await asyncio.gather(
             self.own_part(question), self._others.ask("moment", question, MomentPart)
         )
         rows = newest([own, *(part.rows for part in parts.told)])
-        return entities_of(rows, chosen), parts.missing
+        return entities_of(_not_before(rows, since_us), chosen), parts.missing
 
     async def own_part(self, question: MomentQuestion) -> list[list[object]]:
         """Return what this node knew then, where others know of that time as well; as :meth:`own_rows`."""
@@ -169,3 +169,7 @@ class Past:
             raise HttpError(400, f"The store refuses it; choose fewer: {error}") from error
         finally:
             self._running_count -= 1
+
+
+def _not_before(rows: Sequence[Sequence[object]], since_us: int) -> Sequence[Sequence[object]]:
+    return [row for row in rows if int(str(row[5])) >= since_us] if since_us else rows

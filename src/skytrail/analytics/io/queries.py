@@ -20,7 +20,13 @@ from skytrail.analytics.io.history import History, HistoryUnavailable
 from skytrail.analytics.io.other_nodes import Headers, OtherNodes, Part, missing_headers
 from skytrail.analytics.io.slices import items_of
 from skytrail.analytics.query import Statement, statements_of
-from skytrail.analytics.query_request import LIMIT_DEFAULT, LIMIT_MAX, QueryRequest, moment_us
+from skytrail.analytics.query_request import (
+    LIMIT_DEFAULT,
+    LIMIT_MAX,
+    QueryRequest,
+    moment_us,
+    not_before,
+)
 from skytrail.analytics.query_values import VALUES_COUNT_MAX, ValuesQuestion, values_statement
 from skytrail.analytics.tenant_view import Tenant
 from skytrail.runtime.clock import Clock
@@ -132,6 +138,8 @@ class Queries:
     def checked(self, request: QueryRequest, tenant: Tenant | None = None) -> Asked:
         """Return a query that can be carried out; ``QueryUnusable`` or ``NotForTenants`` say why one cannot."""
         now_us = round(self._clock.wall() * 1e6)
+        if tenant is not None and tenant.since_us:
+            request = not_before(request, tenant.since_us, now_us)
         if self._others is None:
             return self._asked(request, now_us, tenant, is_part=False)
         times = [moment_us(name, getattr(request, name), now_us) for name in ("start_time", "end_time")]  # fmt: skip

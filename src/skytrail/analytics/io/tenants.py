@@ -8,8 +8,9 @@ from typing import Final
 from urllib.parse import unquote
 
 from skytrail.analytics.tenant_view import NOT_SHOWN, Tenant
+from skytrail.net.decimal_text import decimal
 from skytrail.runtime.asgi import AsgiApp, HttpError, Request
-from skytrail.runtime.tenant import PROJECT_HEADER, USER_HEADER
+from skytrail.runtime.tenant import PROJECT_HEADER, SINCE_HEADER, USER_HEADER
 
 RUNNING_COUNT_MAX: Final = 4
 """Questions of one project at a time."""
@@ -40,6 +41,7 @@ _BELOW: Final = {
 
 
 USER_CHARACTERS_MAX: Final = 256
+_SINCE_US_MAX: Final = (1 << 53) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,10 @@ def admit_told(request: Request, user: str | None = None) -> None:
     if told is None:
         request.identity = Sender(user)
     else:
-        admit_tenant(request, Tenant(unquote(told)), user, is_told=True)
+        since_us = decimal(request.headers.get(SINCE_HEADER, "0"), 0, _SINCE_US_MAX)
+        if since_us is None:
+            raise HttpError(400, f"{SINCE_HEADER} is no time in microseconds since 1970")
+        admit_tenant(request, Tenant(unquote(told), since_us), user, is_told=True)
 
 
 def sender_of(request: Request) -> Sender:

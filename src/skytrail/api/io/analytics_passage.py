@@ -31,9 +31,9 @@ from skytrail.api.io.gate import Gate
 from skytrail.api.refusal import Refused, bad_request, not_found
 from skytrail.api.service import ConfigService
 from skytrail.api.sight import Sight
-from skytrail.api.tenant_sight import analytics_project, may_acknowledge
+from skytrail.api.tenant_sight import analytics_project, may_acknowledge, project_since_us
 from skytrail.runtime.asgi import JSON, Request, Response, Router, StreamResponse
-from skytrail.runtime.tenant import PROJECT_HEADER, USER_HEADER
+from skytrail.runtime.tenant import PROJECT_HEADER, SINCE_HEADER, USER_HEADER
 
 _READS: Final = frozenset(
     {
@@ -130,6 +130,7 @@ class AnalyticsPassage:
         asked.headers[USER_HEADER] = quote(caller.user)
         if project is not None:
             asked.headers[PROJECT_HEADER] = quote(project, safe=":")
+            asked.headers[SINCE_HEADER] = str(project_since_us(graph, caller))
         if parts[0].endswith("-stream"):
             asked.extensions = {"timeout": httpx.Timeout(None, connect=CONNECT_S).as_dict()}
         try:

@@ -26,7 +26,7 @@ from skytrail.api.plugin import Credentials, NotAuthentic, TooManyAttempts
 from skytrail.api.refusal import Refused, bad_request, not_found
 from skytrail.api.security_settings import SecuritySettings, caller_with_roles
 from skytrail.api.service import ConfigService
-from skytrail.api.tenant_sight import analytics_project, may_acknowledge
+from skytrail.api.tenant_sight import analytics_project, may_acknowledge, project_since_us
 from skytrail.model.validate import shown
 from skytrail.runtime.asgi import HttpError, Request, Response, Router
 
@@ -149,6 +149,7 @@ class SecurityEndpoints:
         graph = self._service.graph
         seen = {
             "analytics_project": analytics_project(graph, caller),
+            "analytics_since_us": project_since_us(graph, caller),
             "analytics_acknowledges": may_acknowledge(graph, caller),
         }
         return bodies.reply({**_identity(caller), **seen, "aaa_mode": self._mode_for(caller)})
