@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from ipaddress import ip_address
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,6 +63,36 @@ def test_any_octets_become_rows_or_one_error(data):
         message = decode_message(data)
         row_of(message, exporter, 0)
         list(statistics_of(message, exporter, 0))
+
+
+TYPED = st.dictionaries(
+    st.sampled_from(
+        ["source-port", "protocol-id", "pkt-loss", "rtt", "source-address", "application", "rule"]
+    ),
+    st.integers(-9, 1 << 65).map(str) | st.sampled_from(["N/A", "", "::1", "1.5", "1e9"]) | TEXT,
+    max_size=4,
+)
+
+
+@given(TYPED)
+def test_typed_fields_are_of_their_type_or_their_element_is_no_row(parameters):
+    exporter = Exporters().known("syslog", "127.0.0.1", 0.0)
+    words = ("h", "RT_FLOW", "", "APPTRACK_SESSION_CLOSE")
+    message = decode_message(written(14, words, {"junos@2636.1.1.1.2.129": parameters}, ""))
+
+    for row in statistics_of(message, exporter, 0):
+        if row is None:
+            continue
+        assert set(row["numbers"]) <= {
+            "data.source-port",
+            "data.protocol-id",
+            "data.pkt-loss",
+            "data.rtt",
+        }
+        assert all(0 <= number < 1 << 63 or number == 1 << 63 for number in row["numbers"].values())
+        assert row["numbers"].get("data.source-port", 0) <= 65_535
+        if address := row["texts"].get("data.source-address"):
+            assert str(ip_address(address)) == address
 
 
 @given(st.lists(st.binary(max_size=30)), st.lists(st.integers(0, 200)))

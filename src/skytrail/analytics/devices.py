@@ -50,8 +50,11 @@ class Devices:
         exporter.records_count += 1
         row = row_of(message, exporter, now_us)
         self._collector.messages.add(row, message.severity, exporter.address)
-        for row in statistics_of(message, exporter, now_us):
-            self._collector.statistics.add(row, STATISTICS_LEVEL, exporter.address)
+        for statistic in statistics_of(message, exporter, now_us):
+            if statistic is None:
+                self.exporters.drop(exporter, "syslog_field_malformed")
+            else:
+                self._collector.statistics.add(statistic, STATISTICS_LEVEL, exporter.address)
 
     def sflow(self, exporter: Exporter, port: int, data: bytes, now_us: int) -> None:
         """Take one datagram of sFlow over."""

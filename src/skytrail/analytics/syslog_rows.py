@@ -9,12 +9,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from skytrail.analytics.exporters import Exporter
 from skytrail.analytics.history_rows import message_row
 from skytrail.analytics.statistics import ATTRIBUTES_COUNT_MAX, TEXT_CHARACTERS_MAX, Row
+from skytrail.analytics.syslog_fields import is_typed, value_of
+from skytrail.wire.errors import DecodeError
 from skytrail.wire.sandesh import Field, SandeshHeader, SandeshMessage, SandeshType, Struct
 from skytrail.wire.syslog import FACILITIES, SyslogMessage
 
@@ -52,18 +54,23 @@ def row_of(message: SyslogMessage, exporter: Exporter, now_us: int) -> Row:
     return message_row(SandeshMessage(header, name, fields))
 
 
-def statistics_of(message: SyslogMessage, exporter: Exporter, now_us: int) -> Iterator[Row]:
-    """Yield a row for each element."""
+def statistics_of(message: SyslogMessage, exporter: Exporter, now_us: int) -> Iterator[Row | None]:
+    """Yield a row for each element; None for one that says what its fields cannot."""
     for element, parameters in message.elements.items():
+        try:
+            values = dict(_values(element, parameters))
+        except DecodeError:
+            yield None
+            continue
         texts = {"data.element": element, "data.tag": message.message_id}
         texts |= {"data.application": message.application}
         numbers: dict[str, float] = {}
-        for key, value in list(parameters.items())[:ATTRIBUTES_COUNT_MAX]:
+        for key, value in values.items():
             name = f"data.{_attribute(key)}"
-            if _NUMBER.fullmatch(value):
-                numbers[name] = float(value)
-            else:
+            if isinstance(value, str):
                 texts[name] = _shown(value[:TEXT_CHARACTERS_MAX])
+            else:
+                numbers[name] = value
         yield {
             "T": _time(message, now_us),
             "Table": STATISTICS,
@@ -72,6 +79,15 @@ def statistics_of(message: SyslogMessage, exporter: Exporter, now_us: int) -> It
             "texts": texts,
             "numbers": numbers,
         }
+
+
+def _values(element: str, parameters: Mapping[str, str]) -> Iterator[tuple[str, str | float]]:
+    """Yield what an element says; ``DecodeError`` where that is not of the type of its field."""
+    for key, value in list(parameters.items())[:ATTRIBUTES_COUNT_MAX]:
+        if not is_typed(element):
+            yield key, float(value) if _NUMBER.fullmatch(value) else value
+        elif (said := value_of(key, value)) is not None:
+            yield key, said
 
 
 def _structured(message: SyslogMessage) -> Struct:

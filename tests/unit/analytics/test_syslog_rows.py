@@ -79,3 +79,51 @@ def test_message_that_is_none_is_counted_for_its_device(devices):
     (exporter,) = devices.exporters
     assert exporter.dropped == {"syslog_malformed": 1}
     assert devices.exporters.dropped == {"syslog_malformed": 1}
+
+
+def session_close(**changed):
+    """Return what a security device logs of a session's end."""
+    fields = {
+        "reason": "TCP RST", "source-address": "10.110.110.10", "source-port": "13175",
+        "destination-address": "2001:db8:0::1", "nat-source-address": "N/A", "application": "HTTP",
+        "policy-name": "7", "protocol-id": "6", "session-id-32": "44292", "bytes-from-client": "1421",
+        "elapsed-time": "4", "username": "None", **changed,
+    }  # fmt: skip
+    shown = "".join(f' {name}="{value}"' for name, value in fields.items())
+    head = "<14>1 2026-09-21T14:13:00.274+00:00 srx1 RT_FLOW - APPTRACK_SESSION_CLOSE"
+    return f"{head} [junos@2636.1.1.1.2.26{shown}]".encode()
+
+
+def test_fields_of_a_security_device_have_types(devices):
+    ((row,), (statistic,)) = take(devices, session_close())
+
+    assert (row["Messagetype"], row["ModuleId"]) == ("APPTRACK_SESSION_CLOSE", "RT_FLOW")
+    assert statistic["numbers"] == {
+        "data.source-port": 13175.0, "data.protocol-id": 6.0, "data.session-id-32": 44292.0,
+        "data.bytes-from-client": 1421.0, "data.elapsed-time": 4.0,
+    }  # fmt: skip
+    assert statistic["texts"] == {
+        "data.element": "junos@2636.1.1.1.2.26", "data.tag": "APPTRACK_SESSION_CLOSE",
+        "data.application": "HTTP", "data.reason": "TCP RST", "data.username": "None",
+        "data.source-address": "10.110.110.10", "data.destination-address": "2001:db8::1",
+        "data.policy-name": "7",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"source-port": "65536"},
+        {"source-port": "-1"},
+        {"protocol-id": "tcp"},
+        {"bytes-from-client": str(1 << 63)},
+        {"ip-dscp": "64"},
+        {"source-address": "10.0.0"},
+    ],
+)
+def test_element_with_a_field_that_is_not_of_its_type_is_counted(devices, changed):
+    (rows, statistics) = take(devices, session_close(**changed))
+
+    assert (len(rows), statistics) == (1, [])
+    (exporter,) = devices.exporters
+    assert exporter.dropped == {"syslog_field_malformed": 1}
