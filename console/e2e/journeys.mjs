@@ -6,7 +6,7 @@
 import { readFile } from "node:fs/promises";
 
 import { countingWhatThereIs, decidingByTags, drawingAServiceChain, fillingTables, learningFromAnEmptyList, lettingUsersIn, namingInDns, peeringRouters, planningAndReverting } from "./editors.mjs";
-import { api, axe, check, choose, errors, expecting, go, goTo, heading, open, outside, page, PASSWORD, picture, row, save } from "./harness.mjs";
+import { api, axe, check, choose, errors, expecting, go, goTo, heading, open, outside, page, PASSWORD, picture, row, save, withoutHistory } from "./harness.mjs";
 import { findingWhatFailed } from "./lists.mjs";
 import { joiningNetworksByARouter, leadingFloatingAddresses, pluggingPorts, seeingHowFullSubnetsAre } from "./networks.mjs";
 import { workingByKeyboardAlone } from "./keyboard.mjs";
@@ -25,7 +25,7 @@ async function loggingIn() {
   await axe("the log-in");
   await page.getByLabel("Password", { exact: true }).last().fill(PASSWORD);
   await page.getByRole("button", { name: "Log in" }).click();
-  await heading("Project").waitFor();
+  await heading("Projects").waitFor();
   await row("default-project").waitFor();
   check(await page.evaluate(() => document.cookie === ""), "the token is in a cookie");
 }
@@ -123,7 +123,7 @@ async function beingAPlainMember() {
   await page.getByText("Projects are made by administrators").waitFor();
   await goTo("Path trace");
   await goTo("Import");
-  await page.getByRole("navigation").getByRole("link", { name: "Network policy", exact: true }).first().click();
+  await page.getByRole("navigation").getByRole("link", { name: "Network policies", exact: true }).first().click();
   await row("front-back").waitFor();
   check((await page.getByRole("link", { name: "History" }).count()) === 0, "a member is led to the history");
   await page.evaluate((token) => sessionStorage.setItem("skytrail.token", token), admin);
@@ -381,4 +381,6 @@ const JOURNEYS = {
   searching, workingByKeyboardAlone, keepingTenTabsLiveByOneStream, travellingIntoThePast, watchingTheSystem, leavingWhereNothingIs, formsOfManyTypes, beingWatchedByNobody,
 };
 
+// The server of these journeys is begun with --no-history.
+withoutHistory();
 await go(JOURNEYS);

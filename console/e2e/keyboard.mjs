@@ -49,7 +49,7 @@ export async function workingByKeyboardAlone() {
   await type("virtual-network");
   await page.getByRole("option", { name: /Virtual network/ }).first().waitFor();
   await press("Enter");
-  await heading("Virtual network").waitFor();
+  await heading("Virtual networks").waitFor();
   await tabTo(/^(a|button) (plus )?Create$/);
   await press("Enter");
   await heading("New virtual network").waitFor();
@@ -68,9 +68,9 @@ export async function workingByKeyboardAlone() {
   await press("Control+k");
   await hasFocus("Search objects and types");
   await type("network-policy");
-  await page.getByRole("option", { name: /Network policy/ }).first().waitFor();
+  await page.getByRole("option", { name: /Network policies/ }).first().waitFor();
   await press("Enter");
-  await heading("Network policy").waitFor();
+  await heading("Network policies").waitFor();
   await tabTo(/^(a|button) (plus )?Create$/);
   await press("Enter");
   await heading("New network policy").waitFor();

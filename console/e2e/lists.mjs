@@ -35,7 +35,7 @@ async function choosingColumns() {
   await page.keyboard.press("Escape");
   await axe("a choice of columns");
   await picture("list-columns");
-  await heading("Virtual network").click();
+  await heading("Virtual networks").click();
   await page.getByRole("columnheader", { name: "Route table" }).waitFor();
   await page.reload();
   await page.getByRole("columnheader", { name: "Route table" }).waitFor();

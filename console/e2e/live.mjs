@@ -101,7 +101,7 @@ export async function seeingHowAHostFares() {
   await courseOf("Sessions", /^denied [\d.]+\/s$/);
   await page.getByRole("figure", { name: "Memory", exact: true }).getByText(/^resident \d+\.\d MB$/).waitFor();
   await page.getByRole("figure", { name: "Processor", exact: true }).getByText(/^of one processor /).waitFor();
-  await page.getByRole("figure", { name: "Traffic", exact: true }).getByRole("listitem").filter({ hasText: "create by" }).waitFor();
+  await page.getByRole("figure", { name: "Traffic", exact: true }).getByRole("listitem").filter({ hasText: "created by" }).waitFor();
   await axe("charts of a host");
   await page.getByRole("figure", { name: "Drops by reason", exact: true }).scrollIntoViewIfNeeded();
   await picture("host-charts");

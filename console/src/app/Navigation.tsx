@@ -10,7 +10,7 @@ import { Link, useLocation } from "react-router";
 
 import { moment } from "../api/moment";
 import { isAdministrator } from "../api/session";
-import { typesByFamily, typeTitle } from "../model/catalog";
+import { typesByFamily, typesTitle } from "../model/catalog";
 import { useConsole } from "./context";
 import type { Scheme } from "./theme";
 
@@ -20,13 +20,19 @@ const FREQUENT = [
   "floating-ip", "network-ipam", "service-instance", "application-policy-set", "virtual-router", "bgp-router", "project",
 ] as const;
 
-export function Navigation({ scheme }: { readonly scheme: Scheme }) {
+interface Props {
+  readonly scheme: Scheme;
+  /** Over the page instead of beside it. */
+  readonly isOver: boolean;
+}
+
+export function Navigation({ scheme, isOver }: Props) {
   const { catalog, identity } = useConsole();
   const { pathname } = useLocation();
   const items = useMemo(() => {
     const entry = (type: string, group: string) => ({
       key: `${group}/o/${type}`,
-      label: <Link to={`/o/${type}`}>{typeTitle(type)}</Link>,
+      label: <Link to={`/o/${type}`}>{typesTitle(type)}</Link>,
     });
     const families = typesByFamily(catalog).map(({ family, title, types }) => ({
       key: family,
@@ -68,7 +74,7 @@ export function Navigation({ scheme }: { readonly scheme: Scheme }) {
   const type = /^\/o\/([^/]+)/.exec(pathname)?.[1];
   const selected = type === undefined ? [pathname.startsWith("/nodes/") ? "/nodes" : pathname] : selectedKeys(type, catalog.objects[type]?.family ?? "");
   return (
-    <Layout.Sider width={232} theme={scheme} style={{ overflow: "auto", borderRight: "1px solid var(--line)" }}>
+    <Layout.Sider width={232} theme={scheme} className={isOver ? "menu menu-over" : "menu"}>
       <nav aria-label="Pages and object types">
         <Menu mode="inline" theme={scheme} items={items} selectedKeys={selected} defaultOpenKeys={["frequent"]} />
       </nav>

@@ -7,7 +7,7 @@ import { type KeyboardEvent, type Ref, useRef, useState } from "react";
 import { useNavigate } from "react-router";
 
 import { asOf, call } from "../api/client";
-import { typeTitle } from "../model/catalog";
+import { typesTitle, typeTitle } from "../model/catalog";
 import { type ConfigObject, lastName } from "../model/document";
 import { useConsole } from "./context";
 
@@ -29,7 +29,7 @@ function typeHits(names: readonly string[], text: string, short: (name: string) 
     .filter((name) => name.toLowerCase().includes(wanted) || short(name).includes(wanted))
     .toSorted((one, other) => one.length - other.length)
     .slice(0, TYPES_SHOWN)
-    .map((name) => ({ key: `type ${name}`, to: `/o/${name}`, name: typeTitle(name), kind: "all of a type", below: "" }));
+    .map((name) => ({ key: `type ${name}`, to: `/o/${name}`, name: typesTitle(name), kind: "all of a type", below: "" }));
 }
 
 function objectHit({ type, uuid, fq_name }: FoundObject): Hit {

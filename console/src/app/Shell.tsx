@@ -1,10 +1,10 @@
 /** The frame of every page: navigation, search, who and whether live. */
 
-import { BulbOutlined, LogoutOutlined, SearchOutlined } from "@ant-design/icons";
+import { LogoutOutlined, MenuOutlined, MoonOutlined, SearchOutlined, SunOutlined, UnlockOutlined, UserOutlined } from "@ant-design/icons";
 import { useQueryClient } from "@tanstack/react-query";
 import { Alert, Badge, Button, Layout, Spin, Tooltip } from "antd";
 import { lazy, Suspense, useEffect, useState } from "react";
-import { Navigate, Route, Routes, useLocation, useNavigate } from "react-router";
+import { Link, Navigate, Route, Routes, useLocation, useNavigate } from "react-router";
 
 import { token } from "../api/client";
 import { moment } from "../api/moment";
@@ -17,6 +17,7 @@ import { NoPage } from "./NoPage";
 import { OnlyNowPage } from "./OnlyNow";
 import { PartialBanner } from "./PartialBanner";
 import { Search } from "./Search";
+import { useNarrow } from "./narrow";
 import type { Scheme } from "./theme";
 import { PastBanner, TimeMachine } from "./TimeMachine";
 
@@ -57,6 +58,7 @@ interface Props {
 export function Shell({ scheme, onTurn }: Props) {
   const [searching, setSearching] = useState(false);
   const { pathname, search } = useLocation();
+  const menu = useMenu();
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey)) return;
@@ -68,11 +70,11 @@ export function Shell({ scheme, onTurn }: Props) {
   }, []);
   return (
     <Layout style={{ height: "100vh" }}>
-      <Head scheme={scheme} onTurn={onTurn} onSearch={() => setSearching(true)} />
+      <Head scheme={scheme} onTurn={onTurn} onSearch={() => setSearching(true)} menu={menu} />
       <PastBanner />
       <PartialBanner />
-      <Layout>
-        <Navigation scheme={scheme} />
+      <Layout style={{ position: "relative" }}>
+        {menu.isOpen && <Navigation scheme={scheme} isOver={menu.isNarrow} />}
         {/* Which address this is the page of: one whose code is on its way leaves the page before it in place. */}
         <Layout.Content role="main" data-address={pathname + search} style={{ overflow: "hidden", background: "var(--ground)" }}>
           <Suspense fallback={<Spin style={{ margin: 48 }} />}>
@@ -95,6 +97,23 @@ const PRESENT = [
   { path: "/trace", title: "Path trace", what: "Hosts are asked what they would do now. What they did then is in Logs and flows." },
   { path: "/users", title: "Users", what: "Who could log in then is not kept." },
 ] as const;
+
+interface MenuState {
+  readonly isOpen: boolean;
+  readonly isNarrow: boolean;
+  readonly turn: () => void;
+}
+
+/** Where there is little room, the menu is over the page, and goes when a page was chosen. */
+function useMenu(): MenuState {
+  const isNarrow = useNarrow();
+  const { pathname } = useLocation();
+  /** Where it was opened or closed by hand; elsewhere it is as the room lets it. */
+  const [turned, setTurned] = useState<{ readonly at: string; readonly isOpen: boolean; readonly isNarrow: boolean } | null>(null);
+  const holds = turned !== null && turned.isNarrow === isNarrow && (!isNarrow || turned.at === pathname);
+  const isShown = holds ? turned.isOpen : !isNarrow;
+  return { isOpen: isShown, isNarrow, turn: () => setTurned({ at: pathname, isOpen: !isShown, isNarrow }) };
+}
 
 /** Pages whose questions are answered to administrators alone; the navigation leads nobody else there. */
 const ADMINISTERING = ["/users", "/history"] as const;
@@ -143,35 +162,52 @@ function ForAdministrators() {
   );
 }
 
-function Head({ scheme, onTurn, onSearch }: Props & { readonly onSearch: () => void }) {
+function Head({ scheme, onTurn, onSearch, menu }: Props & { readonly onSearch: () => void; readonly menu: MenuState }) {
   const { identity, liveness } = useConsole();
+  const live = LIVENESS[liveness];
+  return (
+    <Layout.Header className="head">
+      <Button icon={<MenuOutlined />} aria-label="Menu" aria-expanded={menu.isOpen} onClick={menu.turn} />
+      <Link to="/" className="head-name">Skytrail</Link>
+      <span className="spread" />
+      <Button className="head-search" icon={<SearchOutlined />} onClick={onSearch} aria-keyshortcuts="Control+K">
+        <span>Search</span> <kbd className="mono">Ctrl K</kbd>
+      </Button>
+      {isAdministrator(identity) && <TimeMachine />}
+      <Tooltip title={live.why}>
+        <Badge color={live.colour} text={<span style={{ color: "#fff" }}>{live.text}</span>} />
+      </Tooltip>
+      <Button
+        icon={scheme === "dark" ? <SunOutlined /> : <MoonOutlined />}
+        onClick={onTurn}
+        aria-label={scheme === "dark" ? "Light colours" : "Dark colours"}
+      />
+      <Who />
+    </Layout.Header>
+  );
+}
+
+function Who() {
+  const { identity } = useConsole();
   const queries = useQueryClient();
   const navigate = useNavigate();
-  const live = LIVENESS[liveness];
   const leave = () => {
     token.clear();
     queries.clear();
     void navigate("/");
     location.reload();
   };
-  return (
-    <Layout.Header style={{ display: "flex", alignItems: "center", gap: 12, background: "#0a2f57" }}>
-      <strong style={{ color: "#fff", fontSize: 16 }}>Skytrail</strong>
-      <span className="spread" />
-      <Button icon={<SearchOutlined />} onClick={onSearch} aria-keyshortcuts="Control+K">
-        Search <kbd className="mono">Ctrl K</kbd>
-      </Button>
-      {isAdministrator(identity) && <TimeMachine />}
-      <Tooltip title={live.why}>
-        <Badge color={live.colour} text={<span style={{ color: "#fff" }}>{live.text}</span>} />
+  if (isOpen(identity)) {
+    return (
+      <Tooltip title="This server asks nobody to log in: whoever reaches it may do everything">
+        <span className="head-who"><UnlockOutlined aria-hidden /> open</span>
       </Tooltip>
-      <span style={{ color: "#fff" }}>{isOpen(identity) ? "no log-in needed" : identity.user}</span>
-      <Button
-        icon={<BulbOutlined />}
-        onClick={onTurn}
-        aria-label={scheme === "dark" ? "Light colours" : "Dark colours"}
-      />
-      {!isOpen(identity) && <Button icon={<LogoutOutlined />} aria-label="Log out" onClick={leave} />}
-    </Layout.Header>
+    );
+  }
+  return (
+    <>
+      <span className="head-who" title={identity.user}><UserOutlined aria-hidden /> {identity.user}</span>
+      <Button icon={<LogoutOutlined />} aria-label="Log out" onClick={leave} />
+    </>
   );
 }

@@ -29,3 +29,11 @@ export function cut(text: string, fits: (part: string) => boolean, keepsEnd = fa
   }
   return part(most);
 }
+
+/** How wide a text is drawn, in pixels. */
+export function widthOf(text: string, { size, isBold = false }: Omit<Room, "width">): number {
+  const pen = document.createElement("canvas").getContext("2d");
+  if (pen === null) return text.length * size * 0.6;
+  pen.font = `${isBold ? "600 " : ""}${size}px ${getComputedStyle(document.body).fontFamily}`;
+  return pen.measureText(text).width;
+}

@@ -10,8 +10,9 @@ import { partsOf } from "./guide/example";
 import { bodyOf, csvOf, PRESETS, questionOf, readable, searchOf, showsWays, STATISTICS, wayOf } from "./query/question";
 import { lineOf, listChangeOf } from "./objects/planText";
 import { LESSONS } from "./objects/teaching";
-import { legLineOf, overlayOf, SHOWN_COUNT } from "./topology/overlay";
-import { cablesOf, isOnWay, namesOf, tunnelsOf, underlayOf, type Way } from "./topology/underlay";
+import { overlayOf, SHOWN_COUNT } from "./topology/overlay";
+import { packed, placesOf } from "./topology/places";
+import { BOX, cablesOf, isOnWay, namesOf, spread, tunnelsOf, underlayOf, type Way } from "./topology/underlay";
 import { canProbe, carriageOf, missing, probeBody, probeSentence, ruleName, tracePath } from "./trace/trace";
 
 test("a question to history survives the page's address", () => {
@@ -75,6 +76,22 @@ test("more networks than fit are counted, not drawn", () => {
   const overlay = overlayOf(many, [], "");
   expect([overlay.networks.length, overlay.leftOut]).toEqual([SHOWN_COUNT, 5]);
   expect(overlayOf([], [], "").networks).toEqual([]);
+});
+
+const ROOM = { width: 1000, height: 700 };
+const NO_LABEL = { width: 0, height: 0 };
+
+test("projects that nothing joins stand beside each other, each network within its own", () => {
+  const networks = ["red", "blue", "green", "grey"].flatMap((project) => [network(project, "a"), network(project, "b")]);
+  const { projects, cards, width, height } = placesOf(overlayOf(networks, [], ""), ROOM, () => NO_LABEL);
+  expect(new Set(projects.map(({ x, y }) => `${x} ${y}`)).size).toBe(4);
+  for (const each of networks) {
+    const area = projects.find(({ name }) => name === each.fq_name.slice(0, 2).join(":"))!;
+    const card = cards.get(each.uuid)!;
+    expect(card.x > area.x && card.y > area.y && card.x < area.x + area.width && card.y < area.y + area.height).toBe(true);
+  }
+  expect(width / height).toBeGreaterThan(0.8);
+  expect(packed([], ROOM)).toMatchObject({ width: 0, height: 0 });
 });
 
 test("the example refers to nothing it did not make before", () => {
@@ -148,14 +165,16 @@ test("a plan says which rules come and go, in words, and not which stay", () => 
   expect(lineOf(null)).toBe("—");
 });
 
-test("a router stands below its project's networks, and joins those of its ports and the one outside", () => {
+test("a router joins the networks of its ports and the one outside; their projects are one block", () => {
   const networks = [network("red", "a"), network("red", "b"), network("net", "public")];
   const router = { uuid: "r", fq_name: ["d", "red", "r"], virtual_network_refs: [{ to: ["d", "net", "public"] }] } as unknown as ConfigObject;
   const overlay = overlayOf(networks, [], "", [router], new Map([["r", ["d:red:a", "d:red:b", "d:red:elsewhere"]]]));
   expect(overlay.legs.map(({ network: { name }, isOutside }) => [name, isOutside])).toEqual([["d:red:a", false], ["d:red:b", false], ["d:net:public", true]]);
-  const [drawn] = overlay.routers;
-  expect(drawn?.y).toBeGreaterThan(Math.max(...overlay.networks.filter((each) => each.project === "d:red").map((each) => each.y)));
-  expect(overlay.legs.every((leg) => /^M[\d.]+ [\d.]+ C/.test(legLineOf(leg)))).toBe(true);
+  const { cards, routes, projects } = placesOf(overlay, ROOM, () => NO_LABEL);
+  expect([...routes.keys()].toSorted()).toEqual(overlay.legs.map(({ key }) => key).toSorted());
+  expect(cards.get("net-public")!.x).toBeLessThan(cards.get("r")!.x);
+  expect(cards.get("r")!.x).toBeLessThan(cards.get("red-a")!.x);
+  expect(projects.map(({ x, width }) => [x, width])).toEqual([[0, projects[1]!.width], [0, projects[1]!.width]]);
   expect(overlayOf(networks, [], "d:net", [router], new Map()).routers).toEqual([]);
 });
 
@@ -185,6 +204,16 @@ test("switches stand above hosts by how far they are, and a cable that both ends
   expect(cables).toHaveLength(2);
   expect(nodes.find((each) => each.id === "h2")?.isWell).toBe(false);
   expect(nodes.find((each) => each.id === "h1")).toMatchObject({ kind: "host", uuid: "u", ports: 2, addresses: ["192.0.2.1"] });
+});
+
+test("hosts and switches move apart to fill their room, and stay in their rows", () => {
+  const underlay = underlayOf([host("h1", "192.0.2.1"), host("h2", "192.0.2.2")], [LEAF, SPINE], []);
+  const wide = spread(underlay, { width: 4000, height: 400 });
+  expect(wide.width).toBe(2 * underlay.width);
+  expect(wide.height).toBe(underlay.height);
+  for (const { x } of wide.nodes) expect(x >= 0 && x + BOX.width <= wide.width).toBe(true);
+  const [one, other] = ["h1", "h2"].map((id) => wide.nodes.find((each) => each.id === id)!);
+  expect(one!.y).toBe(other!.y);
 });
 
 function sums(from: string, to: string, bytes: number) {

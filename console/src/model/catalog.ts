@@ -80,9 +80,24 @@ export function objectType(catalog: Catalog, name: string): ObjectType {
   return found;
 }
 
+/** Names that are not read as they are written. */
+const TITLES: Readonly<Record<string, string>> = { "bgp-as-a-service": "BGP as a service", loadbalancer: "Load balancer" };
+
 /** `virtual-machine-interface` -> `Virtual machine interface`; known abbreviations stay capital. */
 export function typeTitle(name: string): string {
-  return sentence(name.split("-"));
+  return TITLES[name] ?? sentence(name.split("-"));
+}
+
+/** Types whose names are of many already, or of something that is not counted. */
+const UNCOUNTED: ReadonlySet<string> = new Set(["config-properties", "device-chassis", "hardware", "bgp-as-a-service", "policy-management"]);
+
+/** `network-policy` -> `Network policies`: of a list. */
+export function typesTitle(name: string): string {
+  if (name === "virtual-DNS") return "Virtual DNS servers";
+  const title = typeTitle(name);
+  if (UNCOUNTED.has(name)) return title;
+  if (/[^aeiou]y$/.test(title)) return `${title.slice(0, -1)}ies`;
+  return `${title}${/(s|x|ch|sh)$/.test(title) ? "es" : "s"}`;
 }
 
 /** `virtual_network_refs` -> `Virtual network`, `mtu` -> `MTU`; without the type's own name before it. */

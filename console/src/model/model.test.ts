@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import text from "../generated/model.json";
-import { type Catalog, fieldTitle, isForAdministrators, midSentence, typeTitle, typesByFamily } from "./catalog";
+import { type Catalog, fieldTitle, isForAdministrators, midSentence, typeTitle, typesByFamily, typesTitle } from "./catalog";
 import { checkObject, nameFault } from "./check";
 import { mergePatch, pruned } from "./document";
 
@@ -57,6 +57,9 @@ test("what says nothing is not sent; false and 0 say something", () => {
 
 test("names of types and fields read as words", () => {
   expect(typeTitle("virtual-machine-interface")).toBe("Virtual machine interface");
+  expect(["virtual-network", "network-policy", "network-ipam", "hardware-inventory", "device-chassis", "virtual-DNS", "bgp-as-a-service"].map(typesTitle)).toEqual([
+    "Virtual networks", "Network policies", "Network IPAMs", "Hardware inventories", "Device chassis", "Virtual DNS servers", "BGP as a service",
+  ]);
   expect(typeTitle("network-ipam")).toBe("Network IPAM");
   expect(["network-ipam", "qos-config"].map((each) => midSentence(typeTitle(each)))).toEqual(["network IPAM", "QOS config"]);
   expect(fieldTitle("virtual_network_refs")).toBe("Virtual network");

@@ -1,16 +1,17 @@
 /** Numbers of an object over time, with the changes of its configuration; lazily loaded. */
 
-import { useQuery } from "@tanstack/react-query";
+import { useQueries, useQuery } from "@tanstack/react-query";
 import { Alert, Segmented, Spin } from "antd";
+import { useState } from "react";
 import { useSearchParams } from "react-router";
 
 import { asOf, call } from "../../api/client";
 import { moment } from "../../api/moment";
 import { isAdministrator } from "../../api/session";
 import { useConsole } from "../../app/context";
-import { bytesText } from "../../model/units";
 import { absence } from "../monitor/uves";
-import { bodiesOf, type Chart, chartOf, keyOf, latestOf, type Marker, markersOf, pathOf, type Row, scaleOf, SIZE, type Source, SOURCES, SPANS, type Span, spanOf, withColumns } from "./series";
+import { ChartPicture } from "./ChartPicture";
+import { beginningOf, bodiesOf, chartOf, keyOf, markersOf, type Row, since, type Source, SOURCES, SPANS, type Span, spanOf, withColumns } from "./series";
 
 const AGAIN_MS = 10_000;
 
@@ -38,8 +39,8 @@ export function Charts({ sources, of, uuid }: Props) {
     }, { replace: true });
   return (
     <>
-      <Segmented aria-label="Time" value={span.value} options={SPANS.map(({ value, label }) => ({ value, label }))} onChange={say} />
-      {sources.map((source) => <ChartOf key={source.title} source={source} uuid={uuid} of={of} span={span} />)}
+      <Segmented aria-label="Time" value={span.value} options={SPANS.map(({ value, label }) => ({ value, label }))} onChange={say} style={{ alignSelf: "flex-start" }} />
+      <ChartsOf sources={sources} of={of} uuid={uuid} span={span} />
     </>
   );
 }
@@ -51,96 +52,42 @@ async function completed(source: Source, signal: AbortSignal): Promise<Source> {
   return withColumns(source, columns.map(({ name }) => name));
 }
 
-interface OneProps {
-  readonly source: Source;
-  readonly uuid: string;
-  readonly of: string;
-  readonly span: Span;
+function useCharts(sources: readonly Source[], of: string, span: Span) {
+  const past = moment.get();
+  return useQueries({
+    queries: sources.map((source) => ({
+      queryKey: ["chart", source.table, source.title, of, span.value],
+      queryFn: async ({ signal }: { readonly signal: AbortSignal }) => {
+        const whole = await completed(source, signal);
+        const answers = await Promise.all(
+          bodiesOf(whole, of, span, past).map(async ({ columns, body }) => ({ columns, rows: (await call<{ value: Row[] }>("POST", "/api/v1/analytics/query", { body, signal })).value })),
+        );
+        return chartOf(whole, answers, span, past === null ? Date.now() : Date.parse(past.time));
+      },
+      refetchInterval: past === null ? AGAIN_MS : (false as const),
+      retry: false,
+    })),
+  });
 }
 
-function ChartOf({ source, uuid, of, span }: OneProps) {
+/** All charts of a page have one axis of time, and what is pointed at in one is shown in all. */
+export function ChartsOf({ sources, of, uuid, span }: Props & { readonly span: Span }) {
   const { identity } = useConsole();
-  const past = moment.get();
-  const found = useQuery({
-    queryKey: ["chart", source.table, source.title, of, span.value],
-    queryFn: async ({ signal }) => {
-      const whole = await completed(source, signal);
-      const answers = await Promise.all(
-        bodiesOf(whole, of, span, past).map(async ({ columns, body }) => ({ columns, rows: (await call<{ value: Row[] }>("POST", "/api/v1/analytics/query", { body, signal })).value })),
-      );
-      return chartOf(whole, answers, span, past === null ? Date.now() : Date.parse(past.time));
-    },
-    refetchInterval: past === null ? AGAIN_MS : false,
-    retry: false,
-  });
+  const [pointed, setPointed] = useState<number | null>(null);
+  const charts = useCharts(sources, of, span);
   const changes = useQuery({
     queryKey: ["history", uuid, "markers"],
     queryFn: async () => (await call<{ entries: Parameters<typeof markersOf>[0] }>("GET", `/api/v1/history?limit=200&object=${uuid}${asOf("&")}`)).entries,
     enabled: isAdministrator(identity) && uuid !== "",
     retry: false,
   });
-  if (found.isError) return <Alert type="info" showIcon title={absence(found.error)} />;
-  if (found.data === undefined) return <Spin />;
-  const { times } = found.data;
-  const markers = markersOf(changes.data ?? [], times[0] ?? 0, (times.at(-1) ?? 0) + span.bin * 1000);
-  return <ChartPicture chart={found.data} markers={markers} />;
-}
-
-function valueText(value: number, unit: Chart["unit"]): string {
-  if (unit === "B/s" || unit === "B") return `${bytesText(value)}${unit === "B/s" ? "/s" : ""}`;
-  const number = value >= 10 || Number.isInteger(value) ? Math.round(value).toLocaleString("en") : value >= 1 ? value.toFixed(1) : String(Number(value.toPrecision(2)));
-  return `${number}${unit}`;
-}
-
-function timeText(time: number, isLong: boolean): string {
-  const text = new Date(time).toISOString();
-  return isLong ? text.slice(5, 16).replace("T", " ") : text.slice(11, 16);
-}
-
-const TIMES_COUNT = 6;
-
-export function ChartPicture({ chart, markers }: { readonly chart: Chart; readonly markers: readonly Marker[] }) {
-  const scale = scaleOf(chart);
-  const [first = 0, last = 0] = [chart.times[0], chart.times.at(-1)];
-  const isLong = last - first > 86_400_000 / 2;
-  const labels = Array.from({ length: TIMES_COUNT }, (_, index) => first + ((last - first) * index) / (TIMES_COUNT - 1));
-  const told = chart.lines.map((line) => `${line.title} ${valueText(latestOf(line), chart.unit)}`).join(", ");
-  const right = SIZE.width - SIZE.right;
-  return (
-    <figure className="chart" aria-label={chart.title}>
-      <figcaption>
-        <strong>{chart.title}</strong>
-        {chart.lines.map((line, index) => (
-          <span key={line.title} className={`chart-legend chart-${index}`}>{line.title} {valueText(latestOf(line), chart.unit)}</span>
-        ))}
-        {chart.lines.length === 0 && <span className="form-note">nothing was told in this time</span>}
-        {markers.length > 0 && <span className="chart-legend chart-change">{markers.length === 1 ? "1 change" : `${markers.length} changes`}</span>}
-      </figcaption>
-      <svg viewBox={`0 0 ${SIZE.width} ${SIZE.height}`} role="img" aria-label={`${chart.title}, last: ${told}`}>
-        {scale.ticks.map((tick) => (
-          <g key={tick}>
-            <line x1={SIZE.left} x2={right} y1={scale.y(tick)} y2={scale.y(tick)} className="chart-grid" />
-            <text x={SIZE.left - 6} y={scale.y(tick) + 4} textAnchor="end" className="map-small">{valueText(tick, chart.unit)}</text>
-          </g>
-        ))}
-        {labels.map((time, index) => (
-          <text key={time} x={scale.x(time)} y={SIZE.height - 8} textAnchor={index === 0 ? "start" : index === TIMES_COUNT - 1 ? "end" : "middle"} className="map-small">
-            {timeText(time, isLong)}
-          </text>
-        ))}
-        {markers.map(({ change, time, by, what }) => (
-          <g key={change} className="chart-marker">
-            <line x1={Math.min(right, scale.x(time))} x2={Math.min(right, scale.x(time))} y1={SIZE.top} y2={SIZE.height - SIZE.bottom} />
-            <circle cx={Math.min(right, scale.x(time))} cy={SIZE.top} r={5}><title>{`${new Date(time).toISOString().slice(0, 19)}Z: ${what} by ${by}`}</title></circle>
-          </g>
-        ))}
-        {chart.lines.map((line, index) => <path key={line.title} d={pathOf(line, chart.times, scale)} className={`chart-line chart-${index}`} />)}
-      </svg>
-      {markers.length > 0 && (
-        <ul className="chart-changes">
-          {markers.map(({ change, time, by, what }) => <li key={change}><span className="mono">{new Date(time).toISOString().slice(5, 19).replace("T", " ")}</span> {what} by {by}</li>)}
-        </ul>
-      )}
-    </figure>
-  );
+  const first = beginningOf(charts.flatMap(({ data }) => (data === undefined ? [] : [data])));
+  return charts.map(({ data, error }, index) => {
+    const title = sources[index]?.title ?? "";
+    if (error !== null) return <Alert key={title} type="info" showIcon title={absence(error)} />;
+    if (data === undefined) return <Spin key={title} />;
+    const chart = since(data, first);
+    const markers = markersOf(changes.data ?? [], chart.times[0] ?? 0, (chart.times.at(-1) ?? 0) + span.bin * 1000);
+    return <ChartPicture key={title} chart={chart} markers={markers} tells={index === 0} pointed={pointed} onPoint={setPointed} />;
+  });
 }

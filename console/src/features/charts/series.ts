@@ -133,7 +133,7 @@ export function keyOf(type: string, name: readonly string[]): string {
   return type === "virtual-router" ? (name.at(-1) ?? "") : name.join(":");
 }
 
-/** The questions of a source, each with the columns that it answers. */
+/** The questions of a source, each with the columns that it answers; without a key they are of all objects together. */
 export function bodiesOf(source: Source, key: string, span: Span, at: Moment | null): { readonly columns: readonly Column[]; readonly body: Record<string, Json> }[] {
   const groups = new Map<string, Column[]>();
   for (const column of source.columns) {
@@ -142,7 +142,8 @@ export function bodiesOf(source: Source, key: string, span: Span, at: Moment | n
   }
   return [...groups.values()].map((columns) => {
     const { side, matches = [] } = columns[0]?.of ?? {};
-    const where = [{ name: source.key ?? "name", op: 1, value: key }, ...matches.map((match) => ({ ...match }))];
+    const own = key === "" ? [] : [{ name: source.key ?? "name", op: 1, value: key }];
+    const where = [...own, ...matches.map((match) => ({ ...match }))];
     return {
       columns,
       body: {
@@ -150,7 +151,7 @@ export function bodiesOf(source: Source, key: string, span: Span, at: Moment | n
         start_time: timeAsOf(span.value, at),
         end_time: timeAsOf("now", at),
         select_fields: [`T=${span.bin}`, ...columns.map(({ name }) => `${source.function}(${name})`)],
-        where: [where],
+        ...(where.length === 0 ? {} : { where: [where] }),
         limit: 10_000,
         ...(side === undefined ? {} : { session_type: side }),
       },
@@ -165,6 +166,11 @@ export interface Answer {
 }
 
 const TOLD_EVERY_S = 10;
+
+/** Of what has passed of a bin, how much was told of: whole rounds. */
+function toldSeconds(passed: number): number {
+  return Math.floor(passed / TOLD_EVERY_S) * TOLD_EVERY_S;
+}
 
 /** The bins from `start` to `end`: growth that nobody told of is none, a level that nobody told of is a gap. */
 export function chartOf(source: Source, answers: readonly Answer[], span: Span, endMs: number): Chart {
@@ -181,7 +187,7 @@ export function chartOf(source: Source, answers: readonly Answer[], span: Span, 
         // The last bin is not over: what was told of it so far is of the time that passed.
         if (typeof told !== "number") return isRate && time !== last ? 0 : undefined;
         if (!isRate) return told;
-        return told / (time === last ? Math.max(TOLD_EVERY_S, (endMs - last) / 1000) : span.bin);
+        return told / (time === last ? Math.max(TOLD_EVERY_S, toldSeconds((endMs - last) / 1000)) : span.bin);
       });
       return { title, points: source.growth === undefined ? levels : growthOf(levels, source.growth / span.bin) };
     });
@@ -223,16 +229,46 @@ interface Entry {
 /** Changes of the configuration within the times of a chart. */
 export function markersOf(entries: readonly Entry[], from: number, to: number): Marker[] {
   return entries
-    .map(({ change, at, by, operations }) => ({ change, by, time: Date.parse(`${at}Z`), what: operations.map(wordsOf).join(", ") }))
+    .map(({ change, at, by, operations }) => ({ change, by, time: Date.parse(`${at}Z`), what: wordsOf(operations) }))
     .filter(({ time }) => time >= from && time <= to);
 }
 
-function wordsOf({ op, fields = [] }: Entry["operations"][number]): string {
-  const paths = fields.slice(0, 3).map(({ path }) => path.replace(/^\//, "")).join(", ");
-  return paths === "" ? op : `${op} ${paths}`;
+const DONE: Readonly<Record<string, string>> = { create: "created", update: "changed", delete: "deleted" };
+const FIELDS_SHOWN = 3;
+
+/** `changed mtu`; where several operations are of one kind, once. */
+function wordsOf(operations: Entry["operations"]): string {
+  const words = operations.map(({ op, fields = [] }) => {
+    const names = [...new Set(fields.map(({ path }) => (path.split("/")[1] ?? "").replace(/_refs$/, "").replaceAll("_", " ")))].filter(Boolean);
+    const more = names.length > FIELDS_SHOWN ? ` and ${names.length - FIELDS_SHOWN} more` : "";
+    const done = DONE[op] ?? op;
+    return op === "update" && names.length > 0 ? `${done} ${names.slice(0, FIELDS_SHOWN).join(", ")}${more}` : done;
+  });
+  return [...new Set(words)].join(", ");
 }
 
-export const SIZE = { width: 860, height: 200, left: 74, right: 12, top: 12, bottom: 26 } as const;
+export const SIZE = { height: 190, left: 72, right: 14, top: 12, bottom: 26 } as const;
+
+/** Fewer bins are no course. */
+const BINS_LEAST = 6;
+
+/** The first bin to draw: where nothing had been told of any of the charts before, they begin when it was. */
+export function beginningOf(charts: readonly Chart[]): number {
+  const count = Math.max(0, ...charts.map(({ times }) => times.length));
+  const first = Math.min(count, ...charts.flatMap(({ lines }) => lines.map(({ points }) => points.findIndex((point) => point !== undefined && point !== 0))).filter((at) => at >= 0));
+  // One bin of nothing shows that it began then. Where little is missing, the whole span is shown.
+  return first < count / 3 || first === count ? 0 : Math.max(0, Math.min(first - 1, count - BINS_LEAST));
+}
+
+/** A chart without its first bins. */
+export function since({ times, lines, ...chart }: Chart, first: number): Chart {
+  return { ...chart, times: times.slice(first), lines: lines.map(({ title, points }) => ({ title, points: points.slice(first) })) };
+}
+
+/** The bin nearest to a time. */
+export function nearest(times: readonly number[], time: number): number {
+  return times.reduce((best, each, index) => (Math.abs(each - time) < Math.abs((times[best] ?? 0) - time) ? index : best), 0);
+}
 
 export interface Scale {
   readonly x: (time: number) => number;
@@ -248,12 +284,13 @@ export function niceStep(most: number, count = 4): number {
   return [1, 2, 5, 10].map((each) => each * power).find((each) => each >= rough) ?? 10 * power;
 }
 
-export function scaleOf({ times, lines }: Chart): Scale {
+/** `width`: of the whole chart, in pixels of the screen. */
+export function scaleOf({ times, lines }: Chart, width: number): Scale {
   const most = Math.max(0, ...lines.flatMap((line) => line.points.map((point) => point ?? 0)));
   const step = niceStep(most > 0 ? most : 1);
   const top = Math.max(step, Math.ceil(most / step) * step);
   const [first = 0, last = 1] = [times[0], times.at(-1)];
-  const [wide, high] = [SIZE.width - SIZE.left - SIZE.right, SIZE.height - SIZE.top - SIZE.bottom];
+  const [wide, high] = [width - SIZE.left - SIZE.right, SIZE.height - SIZE.top - SIZE.bottom];
   return {
     x: (time) => SIZE.left + (wide * (time - first)) / Math.max(1, last - first),
     y: (value) => SIZE.top + high * (1 - value / top),

@@ -1,15 +1,24 @@
-/** How many objects there are, what is wrong, what runs. */
+/** Whether all is well, what is not, who uses most, what changed, how much there is: each leads to more. */
 
 import { useQueries } from "@tanstack/react-query";
-import { Alert, Card, Statistic } from "antd";
+import { Alert, Spin } from "antd";
+import { lazy, Suspense } from "react";
 import { Link } from "react-router";
 
 import { count } from "../../api/client";
 import { moment } from "../../api/moment";
-import { typeTitle } from "../../model/catalog";
+import { isAdministrator, seesAll } from "../../api/session";
+import { useConsole } from "../../app/context";
+import { typesTitle } from "../../model/catalog";
 import { AlarmTable } from "../monitor/AlarmTable";
 import { LiveMark } from "../monitor/LiveMark";
-import { ProcessTable } from "../monitor/ProcessTable";
+import { useProcesses } from "../monitor/processes";
+import { absence, useAlarms } from "../monitor/uves";
+import { healthOf } from "./health";
+import { Unwell, Verdict } from "./Verdict";
+
+const Usage = lazy(() => import("./Usage").then((m) => ({ default: m.Usage })));
+const Recent = lazy(() => import("./Recent").then((m) => ({ default: m.Recent })));
 
 const COUNTED = [
   "virtual-network", "virtual-machine-interface", "virtual-machine", "virtual-router", "network-policy", "security-group",
@@ -19,9 +28,12 @@ const COUNTED = [
 const PORTS = COUNTED.indexOf("virtual-machine-interface");
 
 export function DashboardPage() {
+  const { identity } = useConsole();
   const counts = useQueries({
     queries: COUNTED.map((type) => ({ queryKey: ["list", type, "count"], queryFn: () => count(type), retry: false })),
   });
+  const { processes, error, isLoading } = useProcesses();
+  const alarms = useAlarms();
   return (
     <div className="page">
       <div className="page-head">
@@ -36,22 +48,29 @@ export function DashboardPage() {
           description={<><Link to="/guide" style={{ textDecoration: "underline" }}>First steps</Link> builds two tenants with networks, a policy and ports, and says what each is for.</>}
         />
       )}
-      <div className="cards">
-        {COUNTED.map((type, index) => (
-          <Link key={type} to={`/o/${type}`}>
-            <Card size="small" hoverable style={{ height: "100%" }}>
-              <Statistic title={typeTitle(type)} value={counts[index]?.data ?? "–"} />
-            </Card>
-          </Link>
-        ))}
-      </div>
-      <section aria-label="Alarms">
-        <h2 style={{ fontSize: 16 }}>Alarms</h2>
-        <AlarmTable />
-      </section>
-      <section aria-label="Processes">
-        <h2 style={{ fontSize: 16 }}>Processes</h2>
-        <ProcessTable />
+      {error !== null && <Alert type="info" showIcon title={absence(error)} />}
+      {error === null && (isLoading || alarms.isLoading) && <Spin />}
+      {error === null && !isLoading && alarms.data !== undefined && <Verdict health={healthOf(alarms.data, processes)} processes={processes} alarms={alarms.data} />}
+      <Unwell processes={processes} />
+      {(alarms.isError || (alarms.data ?? []).length > 0) && (
+        <section aria-label="Alarms">
+          <h2>Alarms</h2>
+          <AlarmTable />
+        </section>
+      )}
+      <Suspense fallback={<Spin />}>
+        <div className="panels">
+          {seesAll(identity) && <Usage />}
+          {isAdministrator(identity) && <Recent />}
+        </div>
+      </Suspense>
+      <section aria-label="Objects">
+        <h2>Objects</h2>
+        <ul className="counts">
+          {COUNTED.map((type, index) => (
+            <li key={type}><Link to={`/o/${type}`}><strong>{counts[index]?.data?.toLocaleString("en") ?? "–"}</strong> {typesTitle(type)}</Link></li>
+          ))}
+        </ul>
       </section>
     </div>
   );

@@ -7,9 +7,9 @@ import { RANGES } from "../../api/moment";
 import { absence } from "../monitor/uves";
 import { EdgePanel } from "./EdgePanel";
 import { GROUPINGS, NODES_COUNT } from "./flows";
-import { RingPicture } from "./RingPicture";
 import { SankeyPicture } from "./SankeyPicture";
 import { useFlowMap } from "./useFlows";
+import { VerdictPicture } from "./VerdictPicture";
 
 export function FlowMapPage() {
   const [search, setSearch] = useSearchParams();
@@ -35,12 +35,11 @@ export function FlowMapPage() {
     <div className="page">
       <div className="page-head">
         <h1>Service map</h1>
-        <span className="form-note">Who talked to whom, as hosts told; green passed, red was denied</span>
         <span className="spread" />
         <Segmented aria-label="Picture" value={view} options={[{ value: "map", label: "Verdicts" }, { value: "traffic", label: "Traffic" }]} onChange={(value) => say("view", value === "map" ? "" : value)} />
         <Segmented aria-label="Which" value={isDenied ? "denied" : ""} options={[{ value: "", label: "All" }, { value: "denied", label: "Denied only" }]} onChange={(value) => say("only", value)} />
-        <Select aria-label="Between" value={by} style={{ width: 130 }} options={GROUPINGS.map((each) => ({ ...each }))} onChange={(value: string) => say("by", value === "vn" ? "" : value)} />
-        <Select aria-label="Time" value={from} style={{ width: 120 }} options={RANGES.map((each) => ({ ...each }))} onChange={(value: string) => say("from", value)} />
+        <Select aria-label="Between" prefix="between" value={by} style={{ width: 170 }} options={GROUPINGS.map((each) => ({ ...each }))} onChange={(value: string) => say("by", value === "vn" ? "" : value)} />
+        <Select aria-label="Time" prefix="last" value={from} style={{ width: 130 }} options={RANGES.map((each) => ({ ...each }))} onChange={(value: string) => say("from", value)} />
       </div>
       {found.isError && <Alert type="info" showIcon title={absence(found.error)} />}
       {found.isLoading && <Spin />}
@@ -50,7 +49,7 @@ export function FlowMapPage() {
       )}
       {map.edges.length > 0 && (
         <div className="map">
-          <div className="map-view">{view === "traffic" ? <SankeyPicture {...pictureOf} /> : <RingPicture {...pictureOf} />}</div>
+          {view === "traffic" ? <SankeyPicture {...pictureOf} /> : <VerdictPicture {...pictureOf} />}
           {edge !== undefined && <EdgePanel key={edge.key} by={by} from={from} edge={edge} onClose={() => say("selected", "")} />}
         </div>
       )}

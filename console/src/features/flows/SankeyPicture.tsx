@@ -2,6 +2,8 @@
 
 import { fitted } from "../../app/fit";
 import { pressed } from "../../app/keys";
+import { Canvas } from "../../graph/Canvas";
+import type { Size } from "../../graph/viewport";
 import { bytesText } from "../../model/units";
 import { type Bar, type FlowMap, nodeName, SANKEY, sankeyOf, verdictOf } from "./flows";
 
@@ -12,9 +14,28 @@ interface Props {
 }
 
 export function SankeyPicture({ map, selected, onSelect }: Props) {
-  const { clients, servers, ribbons, height } = sankeyOf(map.edges);
+  const draw = (_room: Size) => {
+    const { height } = sankeyOf(map.edges);
+    return { width: SANKEY.width, height, parts: <Parts map={map} selected={selected} onSelect={onSelect} /> };
+  };
+  return <Canvas label="How much goes between whom" name="Bytes between clients and servers" draw={draw} legend={<Legend />} />;
+}
+
+function Legend() {
   return (
-    <svg viewBox={`0 0 ${SANKEY.width} ${Math.max(320, height)}`} className="flow-picture" role="group" aria-label="How much goes between whom">
+    <>
+      <span><svg width={28} height={12} aria-hidden><rect width={28} height={12} className="flow-ribbon" /></svg> passed</span>
+      <span><svg width={28} height={12} aria-hidden><rect x={1} y={1} width={26} height={10} className="flow-ribbon flow-mixed" /></svg> some sessions denied</span>
+      <span><svg width={28} height={12} aria-hidden><rect x={1} y={1} width={26} height={10} className="flow-ribbon flow-deny" /></svg> all denied</span>
+      <span>As wide as the bytes both ways</span>
+    </>
+  );
+}
+
+function Parts({ map, selected, onSelect }: Props) {
+  const { clients, servers, ribbons } = sankeyOf(map.edges);
+  return (
+    <>
       <text x={SANKEY.left} y={18} textAnchor="end" className="map-small">clients</text>
       <text x={SANKEY.right + SANKEY.bar} y={18} className="map-small">servers</text>
       {ribbons.map(({ edge, path }) => {
@@ -37,7 +58,7 @@ export function SankeyPicture({ map, selected, onSelect }: Props) {
       })}
       {clients.map((bar) => <BarOf key={bar.name} bar={bar} x={SANKEY.left} isLeft />)}
       {servers.map((bar) => <BarOf key={bar.name} bar={bar} x={SANKEY.right} isLeft={false} />)}
-    </svg>
+    </>
   );
 }
 
@@ -47,7 +68,7 @@ function BarOf({ bar, x, isLeft }: { readonly bar: Bar; readonly x: number; read
       <rect x={x} y={bar.y} width={SANKEY.bar} height={bar.height} className="flow-bar" />
       <text x={isLeft ? x - 8 : x + SANKEY.bar + 8} y={bar.y + bar.height / 2 + 4} textAnchor={isLeft ? "end" : "start"} className="map-label">
         <title>{nodeName(bar.name)}</title>
-        {fitted(nodeName(bar.name), { width: SANKEY.left - 100, size: 17, keepsEnd: true })}, {bytesText(bar.bytes)}
+        {fitted(nodeName(bar.name), { width: SANKEY.left - 100, size: 12, keepsEnd: true })}, {bytesText(bar.bytes)}
       </text>
     </>
   );

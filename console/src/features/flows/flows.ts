@@ -173,23 +173,6 @@ export function nodeName(name: string): string {
   return name.split(":").slice(-2).join(" › ");
 }
 
-export interface Place {
-  readonly x: number;
-  readonly y: number;
-  /** Radians; outwards. */
-  readonly angle: number;
-}
-
-export const RING = { width: 940, height: 600, radius: 215 } as const;
-
-/** Nodes on a ring, the first on the left. */
-export function ringOf(nodes: readonly string[]): ReadonlyMap<string, Place> {
-  return new Map(nodes.map((name, index) => {
-    const angle = Math.PI + (2 * Math.PI * index) / Math.max(1, nodes.length);
-    return [name, { x: RING.width / 2 + RING.radius * 1.35 * Math.cos(angle), y: RING.height / 2 + RING.radius * Math.sin(angle), angle }];
-  }));
-}
-
 export interface Ribbon {
   readonly edge: Edge;
   readonly path: string;

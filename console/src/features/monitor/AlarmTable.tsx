@@ -46,14 +46,15 @@ export function AlarmTable() {
         {
           title: "What",
           key: "what",
-          render: (alarm: Alarm) => <>{alarm.type} {alarm.following > 0 && <Tag>{alarm.following} more follow from it</Tag>}</>,
+          render: (alarm: Alarm) => <><span title={alarm.type}>{alarm.type.split(":").at(-1)}</span> {alarm.following > 0 && <Tag>{alarm.following} more follow from it</Tag>}</>,
         },
         { title: "Of", key: "of", render: (alarm: Alarm) => <>{alarm.name} <span className="form-note">{alarm.table}</span></> },
         { title: "Means", dataIndex: "description" },
-        { title: "Since", dataIndex: "since", render: timeText },
+        { title: "Since (UTC)", dataIndex: "since", width: 170, render: timeText },
         {
           title: "",
           key: "acknowledge",
+          width: 140,
           render: (alarm: Alarm) =>
             alarm.acknowledged ? (
               <Tag>seen{alarm.seenBy === "" ? "" : ` by ${alarm.seenBy}`}</Tag>

@@ -10,7 +10,7 @@ import { moment } from "../../api/moment";
 import { useRight } from "../../api/session";
 import { useConsole } from "../../app/context";
 import { NoPage } from "../../app/NoPage";
-import { midSentence, objectType, typeTitle } from "../../model/catalog";
+import { midSentence, objectType, typesTitle } from "../../model/catalog";
 import { BulkActions } from "./BulkActions";
 import { ColumnChoice, useColumns } from "./ColumnChoice";
 import { ObjectGrid } from "./ObjectGrid";
@@ -81,7 +81,7 @@ function TypeList({ type }: { readonly type: string }) {
   return (
     <div className="page">
       <div className="page-head">
-        <h1>{typeTitle(type)}</h1>
+        <h1>{typesTitle(type)}</h1>
         <span className="form-note" aria-live="polite">{found.isLoading ? "" : `${found.count.toLocaleString("en")} found`}</span>
         <span className="spread" />
         <ColumnChoice type={type} columns={columns} onChoose={chooseColumns} />
@@ -121,7 +121,7 @@ function TypeList({ type }: { readonly type: string }) {
       ) : (
         <ObjectGrid
           type={type}
-          label={`${typeTitle(type)}: list`}
+          label={`${typesTitle(type)}: list`}
           columns={columns}
           count={found.count}
           row={found.row}
@@ -150,7 +150,7 @@ interface NothingProps {
 function Nothing({ type, isFiltered, canCreate }: NothingProps) {
   const navigate = useNavigate();
   const lesson = isFiltered ? undefined : LESSONS[type];
-  const text = isFiltered ? "Nothing here is like that." : `There is no ${midSentence(typeTitle(type))} yet.`;
+  const text = isFiltered ? "Nothing here is like that." : `There are no ${midSentence(typesTitle(type))} yet.`;
   const page = lesson?.page;
   return (
     <Empty description={text} image={Empty.PRESENTED_IMAGE_SIMPLE}>

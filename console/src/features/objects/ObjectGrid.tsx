@@ -11,6 +11,9 @@ import type { Realised } from "./realised";
 
 const ROW_PX = 36;
 const BEYOND_ROWS = 12;
+/** To the minute; the whole time stands in the tooltip. */
+const CHANGED_PX = 145;
+const MINUTE_LETTERS = 16;
 
 export interface Props {
   readonly type: string;
@@ -37,8 +40,8 @@ export function ObjectGrid(props: Props) {
   const first = Math.max(0, Math.floor(top / ROW_PX) - BEYOND_ROWS);
   const last = Math.min(count - 1, Math.ceil((top + height) / ROW_PX) + BEYOND_ROWS);
   // In shares of one width, so that heading and rows agree whatever is in them.
-  const template = `40px 1.5fr 1.2fr ${columns.map(() => "1fr").join(" ")} ${props.realised === undefined ? "" : "130px "}180px`;
-  const width = (props.realised === undefined ? 470 : 600) + columns.length * 100;
+  const template = `40px 1.5fr 1.2fr ${columns.map(({ share }) => `${share}fr`).join(" ")} ${props.realised === undefined ? "" : "130px "}${CHANGED_PX}px`;
+  const width = (props.realised === undefined ? 340 : 470) + CHANGED_PX + columns.length * 90;
   const onScroll = (event: UIEvent<HTMLDivElement>) => {
     const { scrollTop, clientHeight } = event.currentTarget;
     setTop(scrollTop);
@@ -184,7 +187,7 @@ function GridRow({ type, columns, realised, index, object, template, selected, o
         </div>
       ))}
       {realised !== undefined && <div role="gridcell" className="grid-cell"><Badge realised={realised(object.uuid)} /></div>}
-      <div role="gridcell" className="grid-cell mono">{changedAt(object)}</div>
+      <div role="gridcell" className="grid-cell mono" title={`${changedAt(object)} UTC`}>{changedAt(object).slice(0, MINUTE_LETTERS)}</div>
     </div>
   );
 }

@@ -7,7 +7,7 @@ import { Link, useNavigate } from "react-router";
 import { count, list } from "../../api/client";
 import { moment } from "../../api/moment";
 import { useConsole } from "../../app/context";
-import { midSentence, type Catalog, fieldTitle, objectType, typeTitle } from "../../model/catalog";
+import { midSentence, type Catalog, fieldTitle, objectType, typesTitle, typeTitle } from "../../model/catalog";
 import { type ConfigObject, lastName } from "../../model/document";
 
 const SHOWN_COUNT = 50;
@@ -25,7 +25,7 @@ export function relationsOf(catalog: Catalog, type: string, uuid: string): Relat
   const children = [...new Set(Object.values(entry.children ?? {}))].map((child) => ({
     key: `child ${child}`,
     type: child,
-    title: `Below it: ${midSentence(typeTitle(child))}`,
+    title: `Below it: ${midSentence(typesTitle(child))}`,
     filter: `parent_uuid:eq:${uuid}`,
     isChild: true,
   }));
@@ -36,7 +36,7 @@ export function relationsOf(catalog: Catalog, type: string, uuid: string): Relat
       .map(([name]) => ({
         key: `${source} ${name}`,
         type: source,
-        title: `${typeTitle(source)} by ${midSentence(fieldTitle(name))}`,
+        title: `${typesTitle(source)} by ${midSentence(fieldTitle(name))}`,
         filter: `${name}:eq:${uuid}`,
         isChild: false,
       })),

@@ -10,6 +10,8 @@ export interface Column {
   readonly title: string;
   /** Whether the API sorts by it. */
   readonly sorts: boolean;
+  /** Of the room that columns have: numbers need less than names do. */
+  readonly share: number;
 }
 
 /** Of types people work with most: what they look for first, in lists and in forms. */
@@ -36,8 +38,13 @@ export function offeredColumns(typeName: string, entry: ObjectType): Column[] {
   return ["display_name", ...properties, ...references, "tag_refs"].map((name) => {
     const field = entry.properties[name];
     const sorts = field !== undefined && field.base !== "compound" && field.list !== true;
-    return { name, title: fieldTitle(name, typeName), sorts };
+    return { name, title: fieldTitle(name, typeName), sorts, share: shareOf(field) };
   });
+}
+
+function shareOf(field: ObjectType["properties"][string] | undefined): number {
+  if (field === undefined || field.base === "compound") return 1.3;
+  return field.base === "string" || field.list === true ? 1 : 0.7;
 }
 
 /** What it shows unless somebody chose: what people look for first, or the first few that say something. */
@@ -46,7 +53,9 @@ export function usualColumns(typeName: string, entry: ObjectType): string[] {
   const scalars = Object.entries(entry.properties)
     .filter(([name, field]) => !COMMON.has(name) && field.base !== "compound" && field.secret !== true && field.deprecated === undefined)
     .map(([name]) => name);
-  return [...(CHOSEN[typeName] ?? [...scalars.slice(0, 3), ...references.slice(0, 2)].slice(0, CHOSEN_COUNT))];
+  // Flags say something in a form; in a list they are a column of nothing.
+  const says = (name: string) => entry.properties[name]?.base !== "boolean";
+  return (CHOSEN[typeName] ?? [...scalars.filter(says).slice(0, 3), ...references.slice(0, 2)].slice(0, CHOSEN_COUNT)).filter(says);
 }
 
 /** The columns of these names, in their order; names that the type does not have are left out. */
@@ -81,7 +90,7 @@ export function brief(value: Json | undefined): string {
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (isList(value)) return value.map(brief).filter(Boolean).join(", ");
   if (!isDocument(value)) return String(value);
-  if (isList(value["to"])) return `${lastName(textsOf(value["to"]))}${subnets(value["attr"])}`;
+  if (isList(value["to"])) return [subnets(value["attr"]), lastName(textsOf(value["to"]))].filter(Boolean).join(" in ");
   if ("ip_prefix" in value) return `${brief(value["ip_prefix"])}/${brief(value["ip_prefix_len"])}`;
   const inner = Object.values(value);
   const only = inner.length === 1 ? inner[0] : undefined;
@@ -97,7 +106,7 @@ function counted(count: number): string {
 function subnets(attr: Json | undefined): string {
   if (!isDocument(attr) || !isList(attr["ipam_subnets"])) return "";
   const texts = attr["ipam_subnets"].map((each) => (isDocument(each) ? brief(each["subnet"]) : ""));
-  return texts.length > 0 ? ` (${texts.filter(Boolean).join(", ")})` : "";
+  return texts.filter(Boolean).join(", ");
 }
 
 export function cell(value: Json | undefined): ReactNode {

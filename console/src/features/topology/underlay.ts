@@ -50,6 +50,8 @@ const GAP_PX = 36;
 const ROW_PX = 150;
 const MARGIN_PX = 16;
 const TUNNELS_PX = 150;
+const WIDER_MOST = 2;
+const HIGHER_MOST = 1.6;
 export const HOSTS_COUNT = 60;
 const FORWARD = "SUM(forward_sampled_bytes)";
 const REVERSE = "SUM(reverse_sampled_bytes)";
@@ -160,6 +162,19 @@ export function underlayOf(hosts: readonly Uve[], switches: readonly Uve[], tunn
     leftOut: hosts.length - shown.length,
     width,
     height: 2 * MARGIN_PX + top * ROW_PX + BOX.height + (tunnels.length > 0 ? TUNNELS_PX : 0),
+  };
+}
+
+/** Boxes apart from each other as far as fills a room of this shape; they are no larger for that. */
+export function spread(underlay: Underlay, room: { readonly width: number; readonly height: number }): Underlay {
+  const { nodes, width, height } = underlay;
+  const shape = room.width / Math.max(1, room.height);
+  const [x, y] = [Math.max(1, Math.min(WIDER_MOST, (shape * height) / Math.max(1, width))), Math.max(1, Math.min(HIGHER_MOST, width / shape / Math.max(1, height)))];
+  return {
+    ...underlay,
+    nodes: nodes.map((node) => ({ ...node, x: (node.x + BOX.width / 2) * x - BOX.width / 2, y: MARGIN_PX + (node.y - MARGIN_PX) * y })),
+    width: width * x,
+    height: height * y,
   };
 }
 
