@@ -4,8 +4,8 @@ import {
   AlertOutlined, ApartmentOutlined, ApiOutlined, AppstoreOutlined, ClusterOutlined, DashboardOutlined, DeploymentUnitOutlined, FileSearchOutlined, FundOutlined, GatewayOutlined, GlobalOutlined, PieChartOutlined,
   HistoryOutlined, ImportOutlined, NodeIndexOutlined, PartitionOutlined, RocketOutlined, SafetyOutlined, TeamOutlined,
 } from "@ant-design/icons";
-import { Layout, Menu } from "antd";
-import { useMemo } from "react";
+import { Layout, Menu, type MenuProps } from "antd";
+import { type ReactNode, useMemo } from "react";
 import { Link, useLocation } from "react-router";
 
 import { moment } from "../api/moment";
@@ -14,10 +14,10 @@ import { typesByFamily, typesTitle } from "../model/catalog";
 import { useConsole } from "./context";
 import type { Scheme } from "./theme";
 
-/** What most people come for; also found in their families. */
+/** What most people come for; also found in their families. What has a page of its own by the same name is left out. */
 const FREQUENT = [
   "virtual-network", "virtual-machine-interface", "network-policy", "security-group", "logical-router",
-  "floating-ip", "network-ipam", "service-instance", "application-policy-set", "virtual-router", "bgp-router", "project",
+  "network-ipam", "service-instance", "application-policy-set", "virtual-router", "bgp-router", "project",
 ] as const;
 
 interface Props {
@@ -39,36 +39,38 @@ export function Navigation({ scheme, isOver }: Props) {
       label: title,
       children: types.map((type) => entry(type, family)),
     }));
-    const everybody = [
-      { key: "/", icon: <DashboardOutlined />, label: <Link to="/">Dashboard</Link> },
-      { key: "/topology", icon: <ApartmentOutlined />, label: <Link to="/topology">Topology</Link> },
-      { key: "/flows", icon: <DeploymentUnitOutlined />, label: <Link to="/flows">Service map</Link> },
-      { key: "/trace", icon: <NodeIndexOutlined />, label: <Link to="/trace">Path trace</Link> },
-      { key: "/addresses", icon: <PieChartOutlined />, label: <Link to="/addresses">Address use</Link> },
-      { key: "/nodes", icon: <ClusterOutlined />, label: <Link to="/nodes">Infrastructure</Link> },
-      { key: "/monitor", icon: <FundOutlined />, label: <Link to="/monitor">Monitor</Link> },
-      { key: "/alarms", icon: <AlertOutlined />, label: <Link to="/alarms">Alarms</Link> },
-      { key: "/query", icon: <FileSearchOutlined />, label: <Link to="/query">Logs and flows</Link> },
+    const page = (key: string, title: string, icon: ReactNode) => ({ key, icon, label: <Link to={key}>{title}</Link> });
+    const [isNow, isAdmin] = [moment.get() === null, isAdministrator(identity)];
+    const watching = [
+      page("/", "Dashboard", <DashboardOutlined />),
+      page("/topology", "Topology", <ApartmentOutlined />),
+      page("/flows", "Service map", <DeploymentUnitOutlined />),
+      page("/trace", "Path trace", <NodeIndexOutlined />),
+      page("/alarms", "Alarms", <AlertOutlined />),
+      page("/nodes", "Infrastructure", <ClusterOutlined />),
+      page("/monitor", "Monitor", <FundOutlined />),
+      page("/query", "Logs and flows", <FileSearchOutlined />),
+      page("/addresses", "Address use", <PieChartOutlined />),
+      ...(isAdmin ? [page("/history", "History", <HistoryOutlined />)] : []),
     ];
     const writing = [
-      { key: "/security", icon: <SafetyOutlined />, label: <Link to="/security">Application policy</Link> },
-      { key: "/ports", icon: <ApiOutlined />, label: <Link to="/ports">Ports</Link> },
-      { key: "/routers", icon: <GatewayOutlined />, label: <Link to="/routers">Routers</Link> },
-      { key: "/floating-ips", icon: <GlobalOutlined />, label: <Link to="/floating-ips">Floating IPs</Link> },
-      { key: "/chains", icon: <PartitionOutlined />, label: <Link to="/chains">Service chains</Link> },
-      { key: "/import", icon: <ImportOutlined />, label: <Link to="/import">Import</Link> },
-      { key: "/guide", icon: <RocketOutlined />, label: <Link to="/guide">First steps</Link> },
+      page("/ports", "Ports", <ApiOutlined />),
+      page("/routers", "Routers", <GatewayOutlined />),
+      page("/floating-ips", "Floating IPs", <GlobalOutlined />),
+      page("/security", "Application policy", <SafetyOutlined />),
+      page("/chains", "Service chains", <PartitionOutlined />),
+      page("/import", "Import", <ImportOutlined />),
+      ...(isAdmin ? [page("/users", "Users", <TeamOutlined />)] : []),
+      page("/guide", "First steps", <RocketOutlined />),
     ];
-    const users = { key: "/users", icon: <TeamOutlined />, label: <Link to="/users">Users</Link> };
-    const history = { key: "/history", icon: <HistoryOutlined />, label: <Link to="/history">History</Link> };
+    const group = (key: string, label: string, children: NonNullable<MenuProps["items"]>) => ({ type: "group" as const, key, label, children });
     return [
-      ...everybody,
-      ...(isAdministrator(identity) ? [history] : []),
-      ...(moment.get() === null ? writing : []),
-      ...(moment.get() === null && isAdministrator(identity) ? [users] : []),
-      { key: "frequent", icon: <AppstoreOutlined />, label: "Most used", children: FREQUENT.map((type) => entry(type, "frequent")) },
-      { type: "divider" as const },
-      ...families,
+      group("watching", "Watch", watching),
+      ...(isNow ? [group("writing", "Configure", writing)] : []),
+      group("objects", "Objects", [
+        { key: "frequent", icon: <AppstoreOutlined />, label: "Most used", children: FREQUENT.map((type) => entry(type, "frequent")) },
+        ...families,
+      ]),
     ];
   }, [catalog, identity]);
   const type = /^\/o\/([^/]+)/.exec(pathname)?.[1];

@@ -49,6 +49,8 @@ export function themeOf(scheme: Scheme): ThemeConfig {
       Layout: { headerHeight: 48, headerPadding: "0 16px" },
       // What a button is named stays readable under the pointer, and while it is pressed.
       ...(dark ? { Button: { defaultHoverColor: "#9ccbf8", defaultActiveColor: "#78b7f5", textHoverBg: "rgba(255, 255, 255, 0.08)" } } : {}),
+      // All pages are in sight on a screen of 800 pixels.
+      Menu: { itemHeight: 28, itemMarginBlock: 2, groupTitleFontSize: 12, ...(dark ? { darkGroupTitleColor: "#a3acb8" } : { groupTitleColor: "#566270" }) },
       ...(dark ? { Tabs: { itemSelectedColor: "#8ec4f8", itemHoverColor: "#a9d2fa", itemActiveColor: "#a9d2fa" } } : {}),
     },
   };

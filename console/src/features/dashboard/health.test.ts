@@ -6,7 +6,7 @@ import type { Alarm } from "../monitor/alarms";
 import type { Process } from "../monitor/processes";
 import { counted, healthOf, most, upOf } from "./health";
 
-const alarm = (severity: number, acknowledged = false) => ({ severity, acknowledged }) as Alarm;
+const alarm = (severity: number, acknowledged = false) => ({ severity, acknowledged, name: `n${severity}`, description: "Not up" }) as Alarm;
 const process = (node: string, kind: string, health: Process["health"] = "Functional") => ({ node, kind, health }) as Process;
 const RUNNING = [process("a", "vRouter"), process("b", "vRouter"), process("b", "Control node")];
 
@@ -17,7 +17,7 @@ test("all is well when nothing is raised and everything runs", () => {
 test("severe alarms and processes that do not run are worse than what is minor or seen", () => {
   expect(healthOf([alarm(2)], RUNNING)).toMatchObject({ state: "warned", title: "1 alarm" });
   expect(healthOf([alarm(0, true)], RUNNING)).toMatchObject({ state: "warned", detail: "3 processes on 2 nodes. 1 alarm acknowledged." });
-  expect(healthOf([alarm(0), alarm(2)], RUNNING)).toMatchObject({ state: "ill", title: "2 alarms" });
+  expect(healthOf([alarm(0), alarm(2)], RUNNING)).toMatchObject({ state: "ill", title: "2 alarms", detail: "Not up (n0). 3 processes on 2 nodes." });
   expect(healthOf([], [...RUNNING, process("c", "vRouter", "No answer")])).toMatchObject({ state: "ill", title: "1 process not functional" });
 });
 

@@ -31,7 +31,9 @@ export function healthOf(alarms: readonly Alarm[], processes: readonly Process[]
     unwell.length > 0 ? `${counted(unwell.length, "process", "processes")} not functional` : "",
   ].filter(Boolean);
   const seen = alarms.length - open.length;
-  const detail = [`${ran}.`, seen > 0 ? `${counted(seen, "alarm")} acknowledged.` : ""].filter(Boolean).join(" ");
+  const [worst] = open.toSorted((one, other) => one.severity - other.severity);
+  const about = worst === undefined ? "" : `${worst.description} (${worst.name}).`;
+  const detail = [about, `${ran}.`, seen > 0 ? `${counted(seen, "alarm")} acknowledged.` : ""].filter(Boolean).join(" ");
   return { state: severe.length > 0 || unwell.length > 0 ? "ill" : "warned", title: parts.join(", "), detail };
 }
 

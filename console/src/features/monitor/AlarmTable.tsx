@@ -46,7 +46,7 @@ export function AlarmTable() {
         {
           title: "What",
           key: "what",
-          render: (alarm: Alarm) => <><span title={alarm.type}>{alarm.type.split(":").at(-1)}</span> {alarm.following > 0 && <Tag>{alarm.following} more follow from it</Tag>}</>,
+          render: (alarm: Alarm) => <><span title={alarm.type}>{ruleName(alarm.type)}</span> {alarm.following > 0 && <Tag>{alarm.following} more follow from it</Tag>}</>,
         },
         { title: "Of", key: "of", render: (alarm: Alarm) => <>{alarm.name} <span className="form-note">{alarm.table}</span></> },
         { title: "Means", dataIndex: "description" },
@@ -65,6 +65,11 @@ export function AlarmTable() {
       ]}
     />
   );
+}
+
+/** Names of rules are long, and begin alike. */
+function ruleName(type: string): string {
+  return (type.split(":").at(-1) ?? "").replace(/^system-defined-/, "");
 }
 
 const WHOLE = { expandedRowRender: detailOf };

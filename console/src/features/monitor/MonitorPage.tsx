@@ -136,11 +136,18 @@ function UveTable({ view }: { readonly view: View }) {
         ...view.columns.map(({ title, path, unit }) => ({
           title,
           key: path,
+          align: isNumeric(found.data ?? [], path) ? ("right" as const) : ("left" as const),
           render: (uve: Uve) => shown(at(uve.value, path), unit),
         })),
       ]}
     />
   );
+}
+
+/** Numbers are compared by their last digits. */
+function isNumeric(uves: readonly Uve[], path: string): boolean {
+  const values = uves.map(({ value }) => at(value, path)).filter((value) => value !== undefined && value !== null);
+  return values.length > 0 && values.every((value) => typeof value === "number");
 }
 
 /** Values on which several tellers differ come as a list of pairs: the first stands for them. */

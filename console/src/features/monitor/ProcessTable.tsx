@@ -49,7 +49,7 @@ function Processes() {
           { title: "Kind", dataIndex: "kind", sorter: (one, other) => one.kind.localeCompare(other.kind) },
           { title: "Process", dataIndex: "process" },
           { title: "State", dataIndex: "health", sorter: (one, other) => one.health.localeCompare(other.health), render: (health: Health) => <HealthTag health={health} /> },
-          { title: "Why", dataIndex: "why" },
+          ...(shown.some(({ why }) => why !== "") ? [{ title: "Why", dataIndex: "why" }] : []),
           { title: "Version", dataIndex: "version" },
           { title: "Runs for", dataIndex: "uptimeS", align: "right", sorter: (one, other) => few(one.uptimeS, other.uptimeS), render: durationText },
           { title: "Memory", dataIndex: "residentBytes", align: "right", sorter: (one, other) => few(one.residentBytes, other.residentBytes), render: (bytes: number | null) => (bytes === null ? "" : bytesText(bytes)) },

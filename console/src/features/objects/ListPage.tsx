@@ -10,7 +10,7 @@ import { moment } from "../../api/moment";
 import { useRight } from "../../api/session";
 import { useConsole } from "../../app/context";
 import { NoPage } from "../../app/NoPage";
-import { midSentence, objectType, typesTitle } from "../../model/catalog";
+import { midSentence, objectType, ROOT, typesTitle } from "../../model/catalog";
 import { BulkActions } from "./BulkActions";
 import { ColumnChoice, useColumns } from "./ColumnChoice";
 import { ObjectGrid } from "./ObjectGrid";
@@ -122,6 +122,7 @@ function TypeList({ type }: { readonly type: string }) {
         <ObjectGrid
           type={type}
           label={`${typesTitle(type)}: list`}
+          hasParents={entry.parents.some((parent) => parent !== ROOT)}
           columns={columns}
           count={found.count}
           row={found.row}

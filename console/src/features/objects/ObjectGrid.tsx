@@ -18,6 +18,8 @@ const MINUTE_LETTERS = 16;
 export interface Props {
   readonly type: string;
   readonly label: string;
+  /** Whether objects of the type lie below others. */
+  readonly hasParents: boolean;
   readonly columns: readonly Column[];
   readonly count: number;
   readonly row: (index: number) => ConfigObject | undefined;
@@ -31,7 +33,7 @@ export interface Props {
 }
 
 export function ObjectGrid(props: Props) {
-  const { label, columns, count, row, onWindow } = props;
+  const { label, columns, count, row, onWindow, hasParents } = props;
   const [top, setTop] = useState(0);
   const [height, setHeight] = useState(800);
   const [at, setAt] = useState(0);
@@ -40,7 +42,7 @@ export function ObjectGrid(props: Props) {
   const first = Math.max(0, Math.floor(top / ROW_PX) - BEYOND_ROWS);
   const last = Math.min(count - 1, Math.ceil((top + height) / ROW_PX) + BEYOND_ROWS);
   // In shares of one width, so that heading and rows agree whatever is in them.
-  const template = `40px 1.5fr 1.2fr ${columns.map(({ share }) => `${share}fr`).join(" ")} ${props.realised === undefined ? "" : "130px "}${CHANGED_PX}px`;
+  const template = `40px 1.5fr ${hasParents ? "1.2fr " : ""}${columns.map(({ share }) => `${share}fr`).join(" ")} ${props.realised === undefined ? "" : "130px "}${CHANGED_PX}px`;
   const width = (props.realised === undefined ? 340 : 470) + CHANGED_PX + columns.length * 90;
   const onScroll = (event: UIEvent<HTMLDivElement>) => {
     const { scrollTop, clientHeight } = event.currentTarget;
@@ -81,7 +83,7 @@ export function ObjectGrid(props: Props) {
       tabIndex={0}
       aria-label={label}
       aria-rowcount={count + 1}
-      aria-colcount={columns.length + (props.realised === undefined ? 4 : 5)}
+      aria-colcount={columns.length + 3 + Number(hasParents) + Number(props.realised !== undefined)}
       aria-activedescendant={row(at) === undefined ? undefined : `row-${at}`}
       onScroll={onScroll}
       onKeyDown={onKey}
@@ -96,7 +98,7 @@ export function ObjectGrid(props: Props) {
   );
 }
 
-function GridHead({ columns, realised, sort, onSort, template, width }: Props & { readonly template: string; readonly width: number }) {
+function GridHead({ columns, hasParents, realised, sort, onSort, template, width }: Props & { readonly template: string; readonly width: number }) {
   const heading = (name: string, title: string, sorts: boolean) => {
     const down = sort === `-${name}`;
     const up = sort === name;
@@ -117,8 +119,8 @@ function GridHead({ columns, realised, sort, onSort, template, width }: Props & 
     <div role="rowgroup" style={{ position: "sticky", top: 0, zIndex: 1, minWidth: width }}>
       <div role="row" aria-rowindex={1} className="grid-head" style={{ gridTemplateColumns: template }}>
         <div role="columnheader" className="grid-cell" aria-label="Selected" />
-        {heading("name", "Name", true)}
-        {heading("fq_name", "Parent", true)}
+        {hasParents ? heading("name", "Name", true) : heading("fq_name", "Name", true)}
+        {hasParents && heading("fq_name", "Parent", true)}
         {columns.map((column) => heading(column.name, column.title, column.sorts))}
         {realised !== undefined && heading("realised", "Realised", true)}
         {heading("changed", "Changed", false)}
@@ -144,7 +146,7 @@ function Badge({ realised }: { readonly realised: Realised | undefined }) {
 
 const BADGES = { none: ["green", "✓"], false: ["red", "✗"], pending: ["gold", "…"], unknown: ["", "?"] } as const;
 
-function GridRow({ type, columns, realised, index, object, template, selected, onSelect, isAt, onAt }: RowProps) {
+function GridRow({ type, columns, hasParents, realised, index, object, template, selected, onSelect, isAt, onAt }: RowProps) {
   const style = { top: index * ROW_PX, gridTemplateColumns: template, boxShadow: isAt ? "inset 3px 0 #3c8ee0" : "none" };
   if (object === undefined) {
     return (
@@ -178,9 +180,11 @@ function GridRow({ type, columns, realised, index, object, template, selected, o
           {name}
         </Link>
       </div>
-      <div role="gridcell" className="grid-cell" title={object.fq_name.slice(0, -1).join(":")}>
-        {lastName(object.fq_name.slice(0, -1))}
-      </div>
+      {hasParents && (
+        <div role="gridcell" className="grid-cell" title={object.fq_name.slice(0, -1).join(":")}>
+          {lastName(object.fq_name.slice(0, -1))}
+        </div>
+      )}
       {columns.map((column) => (
         <div key={column.name} role="gridcell" className="grid-cell">
           {cell(object[column.name])}

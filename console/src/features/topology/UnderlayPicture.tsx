@@ -60,7 +60,7 @@ function Legend({ underlay: { cables, tunnels } }: { readonly underlay: Underlay
 }
 
 function Sample({ kind }: { readonly kind: string }) {
-  return <svg width={26} height={8} aria-hidden><g className={`map-${kind}`}><path d="M0 4 H26" className="map-line" strokeWidth={kind === "tunnel" ? 5 : 2} /></g></svg>;
+  return <svg width={26} height={8} aria-hidden><g className={`map-${kind}`}><path d="M0 4 H26" className="map-line" style={{ strokeWidth: kind === "tunnel" ? 5 : 2 }} /></g></svg>;
 }
 
 function Parts(told: Told) {
