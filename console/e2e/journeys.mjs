@@ -265,10 +265,14 @@ async function searching() {
 
 async function watchingTheSystem() {
   await open("/");
-  await page.getByRole("cell", { name: "contrail-control", exact: true }).waitFor();
-  await page.getByText("Functional", { exact: true }).first().waitFor();
+  const health = page.getByRole("region", { name: "Health" });
+  await health.getByText(/[1-9]\d* processes on [1-9]\d* nodes?/).waitFor();
+  await health.getByRole("link", { name: "1 of 1 control nodes up" }).waitFor();
   await axe("the dashboard");
   await picture("dashboard");
+  await goTo("Infrastructure");
+  await page.getByRole("cell", { name: "contrail-control", exact: true }).waitFor();
+  await page.getByText("Functional", { exact: true }).first().waitFor();
   await page.getByRole("row").filter({ hasText: "contrail-analytics-api" }).getByRole("link").click();
   await page.getByRole("navigation", { name: "Tables" }).getByRole("link", { name: "Generators" }).click();
   await page.getByRole("cell", { name: "contrail-control", exact: true }).or(page.getByText("Control:contrail-control")).first().waitFor();

@@ -11,7 +11,7 @@ import { isAdministrator } from "../../api/session";
 import { useConsole } from "../../app/context";
 import { absence } from "../monitor/uves";
 import { ChartPicture } from "./ChartPicture";
-import { beginningOf, bodiesOf, chartOf, keyOf, markersOf, type Row, since, type Source, SOURCES, SPANS, type Span, spanOf, withColumns } from "./series";
+import { beginningOf, bodiesOf, type Chart, chartOf, keyOf, markersOf, type Row, since, type Source, SOURCES, SPANS, type Span, spanOf, withColumns } from "./series";
 
 const AGAIN_MS = 10_000;
 
@@ -81,13 +81,14 @@ export function ChartsOf({ sources, of, uuid, span }: Props & { readonly span: S
     enabled: isAdministrator(identity) && uuid !== "",
     retry: false,
   });
-  const first = beginningOf(charts.flatMap(({ data }) => (data === undefined ? [] : [data])));
+  const drawn = charts.flatMap(({ data }) => (data === undefined ? [] : [data]));
+  const markersFor = ({ times }: Chart) => markersOf(changes.data ?? [], times[0] ?? 0, (times.at(-1) ?? 0) + span.bin * 1000);
+  const first = beginningOf(drawn, drawn.slice(0, 1).flatMap(markersFor));
   return charts.map(({ data, error }, index) => {
     const title = sources[index]?.title ?? "";
     if (error !== null) return <Alert key={title} type="info" showIcon title={absence(error)} />;
     if (data === undefined) return <Spin key={title} />;
     const chart = since(data, first);
-    const markers = markersOf(changes.data ?? [], chart.times[0] ?? 0, (chart.times.at(-1) ?? 0) + span.bin * 1000);
-    return <ChartPicture key={title} chart={chart} markers={markers} tells={index === 0} pointed={pointed} onPoint={setPointed} />;
+    return <ChartPicture key={title} chart={chart} markers={markersFor(chart)} tells={index === 0} pointed={pointed} onPoint={setPointed} />;
   });
 }

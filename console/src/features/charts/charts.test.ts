@@ -95,6 +95,7 @@ test("charts of what is young begin together, when the first of them has somethi
   const first = beginningOf([young, younger]);
   expect(first).toBe(6);
   expect(since(young, first)).toMatchObject({ times: [360, 420, 480, 540, 600, 660], lines: [{ title: "in", points: [0, 0, 5, 6, 7, 8] }] });
+  expect(beginningOf([young, younger], [{ change: "1.0", time: 130, by: "ann", what: "created" }])).toBe(2);
   expect(beginningOf([young, chart(0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)])).toBe(0);
   expect([beginningOf([chart(0, 0, 0)]), beginningOf([])]).toEqual([0, 0]);
 });

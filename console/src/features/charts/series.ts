@@ -252,12 +252,15 @@ export const SIZE = { height: 190, left: 72, right: 14, top: 12, bottom: 26 } as
 /** Fewer bins are no course. */
 const BINS_LEAST = 6;
 
-/** The first bin to draw: where nothing had been told of any of the charts before, they begin when it was. */
-export function beginningOf(charts: readonly Chart[]): number {
+/** The first bin to draw: where nothing had been told of any of the charts before, they begin when it was, or with the first of these changes. */
+export function beginningOf(charts: readonly Chart[], changes: readonly Marker[] = []): number {
   const count = Math.max(0, ...charts.map(({ times }) => times.length));
   const first = Math.min(count, ...charts.flatMap(({ lines }) => lines.map(({ points }) => points.findIndex((point) => point !== undefined && point !== 0))).filter((at) => at >= 0));
   // One bin of nothing shows that it began then. Where little is missing, the whole span is shown.
-  return first < count / 3 || first === count ? 0 : Math.max(0, Math.min(first - 1, count - BINS_LEAST));
+  if (first < count / 3 || first === count) return 0;
+  const times = charts[0]?.times ?? [];
+  const changed = changes.map(({ time }) => times.findLastIndex((each) => each <= time)).filter((at) => at >= 0);
+  return Math.max(0, Math.min(first - 1, count - BINS_LEAST, ...changed));
 }
 
 /** A chart without its first bins. */

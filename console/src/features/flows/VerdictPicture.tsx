@@ -77,22 +77,27 @@ function EdgeLine({ edge, route, isSelected, onSelect }: LineProps) {
   const width = 1.5 + Math.min(4.5, Math.log10(1 + whole) * 1.4);
   const deniedWidth = verdict === "deny" ? width : Math.max(2, (width * edge.denied) / Math.max(1, whole));
   return (
-    <g
-      className={`flow-edge flow-${verdict}${isSelected ? " map-selected" : ""}`}
-      role="button"
-      tabIndex={0}
-      aria-pressed={isSelected}
-      aria-label={`From ${nodeName(edge.from)} to ${nodeName(edge.to)}: ${edge.passed} passed, ${edge.denied} denied`}
-      onClick={choose}
-      onKeyDown={pressed(choose)}
-    >
-      <title>{`${nodeName(edge.from)} → ${nodeName(edge.to)}: ${edge.passed.toLocaleString("en")} passed, ${edge.denied.toLocaleString("en")} denied`}</title>
-      <path d={route.path} className="map-reach" />
-      {edge.passed > 0 && <path d={route.path} className="flow-line" strokeWidth={verdict === "mixed" ? width + 2 : width} />}
-      {edge.denied > 0 && <path d={route.path} className="flow-line flow-line-denied" strokeWidth={deniedWidth} />}
-      <Head route={route} width={width} />
-      <Told edge={edge} at={route.label} />
-    </g>
+    <>
+      <g
+        className={`flow-edge flow-${verdict}${isSelected ? " map-selected" : ""}`}
+        role="button"
+        tabIndex={0}
+        aria-pressed={isSelected}
+        aria-label={`From ${nodeName(edge.from)} to ${nodeName(edge.to)}: ${edge.passed} passed, ${edge.denied} denied`}
+        onClick={choose}
+        onKeyDown={pressed(choose)}
+      >
+        <title>{`${nodeName(edge.from)} → ${nodeName(edge.to)}: ${edge.passed.toLocaleString("en")} passed, ${edge.denied.toLocaleString("en")} denied`}</title>
+        <path d={route.path} className="map-reach" />
+        {edge.passed > 0 && <path d={route.path} className="flow-line" strokeWidth={verdict === "mixed" ? width + 2 : width} />}
+        {edge.denied > 0 && <path d={route.path} className="flow-line flow-line-denied" strokeWidth={deniedWidth} />}
+        <Head route={route} width={width} />
+      </g>
+      {/* The line says it to who cannot see. */}
+      <g aria-hidden="true" className={isSelected ? "map-told map-selected" : "map-told"} onClick={choose}>
+        <Told edge={edge} at={route.label} />
+      </g>
+    </>
   );
 }
 

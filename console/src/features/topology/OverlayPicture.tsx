@@ -185,21 +185,25 @@ function JoinLine({ join, route, bytes, isSelected, onSelect }: LineProps) {
   const choose = () => onSelect(join.key);
   const told = passedText(bytes);
   return (
-    <g
-      transform={`translate(${route.at.x} ${route.at.y})`}
-      className={`map-join map-${kindOf(join)}${isSelected ? " map-selected" : ""}`}
-      role="button"
-      tabIndex={0}
-      aria-pressed={isSelected}
-      aria-label={`Policy ${[lastName(join.policy.split(":")), told].filter(Boolean).join(" ")} between ${lastName(join.from.name.split(":"))} and ${lastName(join.to.name.split(":"))}`}
-      onClick={choose}
-      onKeyDown={pressed(choose)}
-    >
-      <title>{join.policy}</title>
-      <path d={route.path} className="map-reach" />
-      <path d={route.path} className="map-line" style={bytes > 0 ? { strokeWidth: 2 + Math.min(6, Math.log10(bytes)) } : undefined} />
-      {bytes > 0 && <path d={route.path} className="map-passing" />}
-      <Pill at={route.label} label={labelFor(join, bytes)} />
+    <g transform={`translate(${route.at.x} ${route.at.y})`}>
+      <g
+        className={`map-join map-${kindOf(join)}${isSelected ? " map-selected" : ""}`}
+        role="button"
+        tabIndex={0}
+        aria-pressed={isSelected}
+        aria-label={`Policy ${[lastName(join.policy.split(":")), told].filter(Boolean).join(" ")} between ${lastName(join.from.name.split(":"))} and ${lastName(join.to.name.split(":"))}`}
+        onClick={choose}
+        onKeyDown={pressed(choose)}
+      >
+        <title>{join.policy}</title>
+        <path d={route.path} className="map-reach" />
+        <path d={route.path} className="map-line" style={bytes > 0 ? { strokeWidth: 2 + Math.min(6, Math.log10(bytes)) } : undefined} />
+        {bytes > 0 && <path d={route.path} className="map-passing" />}
+      </g>
+      {/* The line says it to who cannot see. */}
+      <g aria-hidden="true" className={isSelected ? "map-told map-selected" : "map-told"} onClick={choose}>
+        <Pill at={route.label} label={labelFor(join, bytes)} />
+      </g>
     </g>
   );
 }
