@@ -5,7 +5,8 @@ What it finds are UVEs again (struct ``UVEAlarms``), and a message in the log fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 
 from skytrail.analytics import uve_json
 from skytrail.analytics.alarm_routes import Notice, notice_of
@@ -24,6 +25,10 @@ from skytrail.wire.telemetry import Hello, Log, Uve
 MODULE = "contrail-alarm-gen"
 LOOKS_COUNT_MAX = 500
 """Entities looked at in one turn; the rest has the next ones."""
+CHANGES_COUNT_MAX = 4 * LOOKS_COUNT_MAX
+"""Read in one turn: what the looks of the one before changed is among them, and must not keep others back."""
+ROUND_COUNT_MIN = 100
+"""Of these at least, while a round through all entities is under way; what changed goes before it."""
 _LOG_LEVELS = (2, 4, 5)
 """Of syslog, by an alarm's severity: critical, warning, notice."""
 
@@ -43,6 +48,10 @@ class Watchman:
         """The board's count of changes when alarms were related."""
         self._position = 0
         self._due: dict[Entity, None] = {}
+        self._round: Iterator[Entity] = iter(())
+        """Of a round through all entities, those that are still to be looked at."""
+        self._wants_round = False
+        """Once that one is over: what it has passed was looked at by other rules, or is older."""
         self._sequence = 0
         self._fresh: list[Transition] = []
         """Of this turn: people hear of them once it is known what follows from what."""
@@ -59,20 +68,25 @@ class Watchman:
         self._quiet_until_us = dict(windows)
 
     def set_rules(self, own: Iterable[AlarmRule], *, is_enabled: bool) -> None:
-        """Take over users' rules; everything is looked at again."""
+        """Take over users' rules; everything is looked at again, behind what changes.
+
+        However often a member changes a rule of his: alarms of the others are not later for it.
+        """
         self.board.set_rules((*SYSTEM_ALARMS, *own) if is_enabled else ())
-        for table in self._collector.uves.tables():
-            self._due.update(
-                dict.fromkeys((table, key) for key in self._collector.uves.keys(table))
-            )
+        self._wants_round = True
 
     def tick(self, now: float, now_us: int) -> None:
         """Look at what is due; call about every second."""
         self._due.update(dict.fromkeys(self.board.waiting()))
         self._due.update(dict.fromkeys(self._changed()))
-        for entity in list(self._due)[:LOOKS_COUNT_MAX]:
+        due = list(islice(self._due, LOOKS_COUNT_MAX))
+        for entity in due:
             del self._due[entity]
             self._look(entity, now, now_us)
+        for _ in range(max(LOOKS_COUNT_MAX - len(due), ROUND_COUNT_MIN)):
+            if (passed := self._next_of_round()) is None:
+                break
+            self._look(passed, now, now_us)
         if self._related != self.board.transitions_count:
             self._relate(now)
         for transition in self._fresh:
@@ -165,12 +179,23 @@ class Watchman:
         self._write("AlarmAcknowledged", entity, fields, 6, by.at_us)
         return True
 
+    def _next_of_round(self) -> Entity | None:
+        entity = next(self._round, None)
+        if entity is None and self._wants_round:
+            self._wants_round = False
+            uves = self._collector.uves
+            self._round = iter(
+                [(table, key) for table in uves.tables() for key in uves.keys(table)]
+            )
+            entity = next(self._round, None)
+        return entity
+
     def _changed(self) -> list[Entity]:
-        news = self._collector.changes.after(self._position, LOOKS_COUNT_MAX)
+        news = self._collector.changes.after(self._position, CHANGES_COUNT_MAX)
         if news is None:
             self._position = self._collector.changes.position
-            uves = self._collector.uves
-            return [(table, key) for table in uves.tables() for key in uves.keys(table)]
+            self._wants_round = True
+            return []
         places, self._position = news
         return [(table, key) for table, key, struct in places if struct != STRUCT]
 
