@@ -24,7 +24,7 @@ from skytrail.analytics.alarm_routes import Notice, routes_of
 from skytrail.analytics.io import alarm_delivery
 from skytrail.lab.io.machine import free_port
 from skytrail.runtime.certificates import Authority
-from skytrail.testing.controller import wait_until
+from skytrail.testing.controller import Daemons, wait_until
 from skytrail.wire.telemetry import Hello, TelemetryFramer, Uve, encode
 
 SECRET = b"a secret of ours"
@@ -111,19 +111,12 @@ smtp = "127.0.0.1:{mails.port}"
 smtp_tls = "none"
 """)
     rest, telemetry = free_port(), free_port()
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "skytrail.daemons.analytics", "--name", "node1"),
-            *("--port", str(rest), "--telemetry-port", str(telemetry)),
-            *("--alarm-routes", str(tmp_path / "routes.toml"), "--log-level", "error"),
-        ],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert " ready " in process.stdout.readline()
-    yield rest, telemetry
-    process.kill()
-    process.wait()
-    process.stdout.close()
+    with Daemons(tmp_path) as daemons:
+        daemons.start(
+            "analytics", "--name", "node1", "--port", rest, "--telemetry-port", telemetry,
+            "--alarm-routes", tmp_path / "routes.toml", "--log-level", "error",
+        )  # fmt: skip
+        yield rest, telemetry
 
 
 def test_alarm_is_told_to_a_webhook_that_failed_once_and_by_mail(node, web, mails):
