@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -22,195 +20,9 @@ from skytrail.cli import main
 from skytrail.client import ApiClient, ApiError
 from skytrail.client.messages import Call
 from skytrail.lab.io.machine import free_port
+from skytrail.testing.analytics_tenants import DOMAIN, PASSWORD, PORTS, Controller, query
 from skytrail.testing.controller import wait_until
-from skytrail.wire.telemetry import Hello, Statistic, TelemetryFramer, Uve, encode
-from skytrail.wire.telemetry.sessions import pack
-
-DOMAIN = "default-domain"
-PASSWORD = "a long password"
-PORTS = "StatTable.UveVMInterfaceAgent.if_stats"
-
-
-class Controller:
-    """``skytrail up --secure`` with projects red and blue, a member of each, and a session between their ports."""
-
-    def __init__(self, folder: Path) -> None:
-        self.data = folder / "data"
-        self.api, self.node = free_port(), free_port()
-        command = [
-            sys.executable,
-            "-m",
-            "skytrail.daemons.up",
-            "--data",
-            str(self.data),
-            "--secure",
-        ]
-        command += ["--api-port", str(self.api), "--control-port", str(free_port())]
-        command += ["--analytics-port", str(self.node)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        assert " ready" in self.process.stdout.readline()
-        trust = ssl.create_default_context(cafile=self.data / "security/ca.pem")
-        self.http_trust = trust
-        self.http = httpx.Client(verify=trust, timeout=30.0)
-        self._make_tenants()
-        self._make_rules()
-        self.hosts = [self._host("host1"), self._host("host2")]
-        self._tell()
-        self.tokens = {name: self.token(name) for name in ("red", "blue", "guest", "eve")}
-
-    def _make_tenants(self) -> None:
-        rule = {"rule_object": "*", "rule_perms": [{"role_name": "member", "role_crud": "CRUD"}]}
-        with ApiClient(unix_socket=str(self.data / "api.sock")) as client:
-            entry = {
-                "parent_type": "global-system-config",
-                "fq_name": ["default-global-system-config", "m"],
-            }
-            entry["api_access_list_entries"] = {"rbac_rule": [rule]}
-            client.call(Call("POST", "/api-access-lists", body={"api-access-list": entry}))
-            for name in ("red", "blue"):
-                project = {"fq_name": [DOMAIN, name], "parent_type": "domain"}
-                client.call(Call("POST", "/projects", body={"project": project}))
-                user = {"password": PASSWORD, "roles": ["member"], "project": f"{DOMAIN}:{name}"}
-                client.call(Call("PUT", f"/api/v1/users/{name}", body=user))
-            for name, role in (("guest", "guest"), ("eve", "member")):
-                user = {"password": PASSWORD, "roles": [role], "project": f"{DOMAIN}:red"}
-                client.call(Call("PUT", f"/api/v1/users/{name}", body=user))
-
-    def _make_rules(self) -> None:
-        """Make a rule of everybody, one of red that asks where its port is, and one of blue that holds everywhere."""
-
-        def rule(path: str, operation: str, value: str, kind: str) -> dict[str, object]:
-            condition = {
-                "operand1": path, "operation": operation, "operand2": {"json_value": value}, "variables": [],
-            }  # fmt: skip
-            return {
-                "alarm_severity": 1, "uve_keys": {"uve_key": [kind]},
-                "alarm_rules": {"or_list": [{"and_list": [condition]}]},
-            }  # fmt: skip
-
-        system = ["default-global-system-config"]
-        ports, port = "virtual-machine-interface", "UveVMInterfaceAgent"
-        made = {
-            (*system, "any"): rule(f"{port}", "!=", "null", ports),
-            (DOMAIN, "red", "where"): rule(f"{port}.vrouter", "!=", "null", ports),
-            (DOMAIN, "red", "own"): rule(f"{port}.active", "==", "null", ports),
-            (DOMAIN, "blue", "phish"): rule(f"{port}", "!=", "null", ports),
-            (DOMAIN, "blue", "host"): rule("VrouterAgent", "!=", "null", "vrouter"),
-        }
-        with ApiClient(unix_socket=str(self.data / "api.sock")) as client:
-            for name, fields in made.items():
-                parent = "global-system-config" if len(name) == 2 else "project"
-                body = {"alarm": {"fq_name": list(name), "parent_type": parent, **fields}}
-                client.call(Call("POST", "/alarms", body=body))
-
-    def _host(self, name: str) -> socket.socket:
-        stream = socket.socket(socket.AF_UNIX)
-        stream.connect(str(self.data / "telemetry.sock"))
-        hello = Hello(
-            source=name, node_type="Compute", module="agent", instance_id="0", pid=5, started_us=1
-        )
-        stream.sendall(encode(hello))
-        framer = TelemetryFramer()
-        while framer.next_frame() is None:
-            framer.feed(stream.recv(65536))
-        return stream
-
-    def _tell(self) -> None:
-        """Tell a session as both hosts see it, and how much each port carried."""
-        now_us = round(time.time() * 1e6)
-        rows = [
-            {
-                "T": now_us, "session_type": side, "vrouter": "host1", "vmi": f"{DOMAIN}:{own}:port",
-                "vn": f"{DOMAIN}:{own}:net", "remote_vn": f"{DOMAIN}:{other}:net",
-                "other_vrouter_ip": "192.0.2.9",
-                "local_ip": "10.0.0.1", "remote_ip": "10.0.0.2", "server_port": 80, "protocol": 6,
-                "sample_weight": 1.0, "forward_sampled_bytes": 100,
-            }
-            for own, other, side in (("red", "blue", "client"), ("blue", "red", "server"))
-        ]  # fmt: skip
-        # A name that begins like the project's is another project's.
-        rows.append({**rows[0], "vmi": f"{DOMAIN}:reddish:port", "vn": f"{DOMAIN}:red:net"})
-        told = [
-            Uve(
-                table="ObjectVMITable", key=f"{DOMAIN}:{name}:port", struct="UveVMInterfaceAgent",
-                fields={"in_bytes": 7, "vrouter": "host1"},
-                statistics=[Statistic(name="if_stats", gauges=["in_bytes"])],
-            )
-            for name in ("red", "blue", "reddish")
-        ]  # fmt: skip
-        told += [
-            Uve(
-                table="ObjectVNTable", key=f"{DOMAIN}:{name}:net", struct="UveVirtualNetworkAgent",
-                fields={
-                    "interface_list": [f"{DOMAIN}:red:port", f"{DOMAIN}:blue:port"],
-                    "virtualmachine_list": ["vm-red", "vm-blue"],
-                },
-                rules={"interface_list": "union", "virtualmachine_list": "union"},
-            )
-            for name in ("red", "blue")
-        ]  # fmt: skip
-        told += [
-            Uve(
-                table="ObjectVMTable", key=f"vm-{name}", struct="UveVirtualMachineAgent",
-                fields={"vm_name": f"machine-{name}", "vrouter": "host1", "interface_list": ports},
-                rules={"interface_list": "union"},
-            )
-            for name, ports in (
-                ("red", [f"{DOMAIN}:red:port"]),
-                ("blue", [f"{DOMAIN}:blue:port"]),
-                ("both", [f"{DOMAIN}:red:port2", f"{DOMAIN}:blue:port2"]),
-            )
-        ]  # fmt: skip
-        told.append(
-            Uve(
-                table="ObjectVRouter",
-                key="host1",
-                struct="VrouterAgent",
-                fields={"res_limit": True},
-            )
-        )
-        one, other = self.hosts
-        one.sendall(b"".join(map(encode, [pack(rows), *told])))
-        # Another host says something else of the same port: both then stand beside their values.
-        moved = Uve(
-            table="ObjectVMITable", key=f"{DOMAIN}:red:port", struct="UveVMInterfaceAgent",
-            fields={"mac_address": "02:00:00:00:00:01", "in_bytes": 9, "vrouter": "host2"},
-        )  # fmt: skip
-        other.sendall(encode(moved))
-        with httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(self.data / "analytics.sock")), timeout=30.0
-        ) as operator:
-
-            def stored(table: str, field: str, count: int) -> bool:
-                body = query(table, [field])
-                reply = operator.post("http://node/analytics/query", json=body)
-                return reply.status_code == 200 and len(reply.json()["value"]) == count
-
-            wait_until(lambda: stored("SessionRecordTable", "vmi", 3), "the sessions are stored")
-            wait_until(lambda: stored(PORTS, "name", 3), "the numbers are stored")
-
-    def token(self, user: str) -> str:
-        body = {"user": user, "password": PASSWORD}
-        reply = self.http.post(f"https://127.0.0.1:{self.api}/api/v1/login", json=body)
-        assert reply.status_code == 200, reply.text
-        return reply.json()["token"]
-
-    def ask(
-        self, user: str, way: str, method: str, path: str, body: object = None
-    ) -> httpx.Response:
-        """Ask the node itself or by way of the API; ``path`` is as the node has it."""
-        base = f"https://127.0.0.1:{self.node}"
-        if way == "api":
-            path = path.removeprefix("/analytics/").removeprefix("/api/v1/")
-            base = f"https://127.0.0.1:{self.api}/api/v1/analytics/"
-        headers = {"x-auth-token": self.tokens[user]}
-        return self.http.request(method, base + path, json=body, headers=headers)
-
-
-def query(table: str, fields: list[str], **members: object) -> dict[str, object]:
-    span = {"start_time": "now-10m", "end_time": "now"}
-    return {"table": table, "select_fields": fields, **span, **members}
+from skytrail.wire.telemetry import Uve, encode
 
 
 @pytest.fixture(scope="module")
@@ -460,7 +272,52 @@ def test_own_networks_and_machines_are_shown_with_own_ports(controller, way) -> 
     shared = uves_of(controller, way, "/analytics/uves/virtual-machine/vm-both")
     assert shared["UveVirtualMachineAgent"]["interface_list"] == ["default-domain:red:port2"]
     types = {each["name"] for each in uves_of(controller, way, "/analytics/uves")}
-    assert types == {"virtual-networks", "virtual-machine-interfaces", "virtual-machines"}
+    assert types == {
+        "virtual-networks", "virtual-machine-interfaces", "virtual-machines", "loadbalancers",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("way", ["node", "api"])
+def test_network_of_others_is_shown_by_its_name_and_own_ports_to_who_is_in_it(
+    controller, way
+) -> None:
+    common, own = "default-domain:common:net", {"interface_list": ["default-domain:green:port"]}
+
+    def asked(method, path, body=None):
+        reply = controller.ask("green", way, method, path, body)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    listed = asked("GET", "/analytics/uves/virtual-networks")
+    every = asked("GET", "/analytics/uves/virtual-network/*")["value"]
+    body = query("SessionRecordTable", ["vmi", "vn", "remote_vn", "remote_prefix", "vrouter"])
+    rows = asked("POST", "/analytics/query", body)["value"]
+
+    assert [each["name"] for each in listed] == [common]
+    assert every == [{"name": common, "value": {"UveVirtualNetworkAgent": own}}]
+    assert asked("GET", f"/analytics/uves/virtual-network/{common}") == every[0]["value"]
+    assert rows == [
+        {
+            "vmi": "default-domain:green:port", "vn": common, "remote_vn": common,
+            "remote_prefix": "", "vrouter": "",
+        }
+    ]  # fmt: skip
+    stream = Streamed(controller, "green", way, "uve-stream?tablefilt=virtual-network")
+    wait_until(lambda: "synced" in stream.text, "everything is told")
+    assert f'"key":"ObjectVNTable:{common}"' in stream.text
+    assert not [each for each in ("common:port", "vm-common", "77") if each in stream.text]
+
+
+@pytest.mark.parametrize("way", ["node", "api"])
+def test_own_load_balancers_are_shown_without_their_hosts(controller, way) -> None:
+    def asked(user, path):
+        return controller.ask(user, way, "GET", f"/analytics/uves/loadbalancer/{path}").json()
+
+    own = {"UveLoadbalancerStats": {"vip_address": "10.0.0.9", "bytes_in": 5}}
+    assert asked("green", "*")["value"] == [{"name": "lb-green", "value": own}]
+    assert asked("green", "lb-green") == own
+    assert asked("red", "*") == {"value": []}
+    assert asked("red", "lb-green") == {}
 
 
 @pytest.mark.parametrize("way", ["node", "api"])

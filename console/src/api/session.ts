@@ -55,7 +55,7 @@ export function seesAll(identity: Identity): boolean {
 }
 
 /** Types of UVEs of which members see those of their project (analytics/tenant_uves.py). */
-const OF_PROJECTS: ReadonlySet<string> = new Set(["alarms", "virtual-network", "virtual-machine", "virtual-machine-interface"]);
+const OF_PROJECTS: ReadonlySet<string> = new Set(["alarms", "virtual-network", "virtual-machine", "virtual-machine-interface", "loadbalancer"]);
 
 /** Whether analytics shows him UVEs of a type, or `alarms`: all of them, or his project's own. */
 export function seesType(identity: Identity, type: string): boolean {

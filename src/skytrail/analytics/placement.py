@@ -32,7 +32,7 @@ ROUTER: Final = "virtual-router"
 WATCHED: Final = (PORT,)
 """Beside nodes."""
 _MACHINE: Final = "virtual-machine"
-_BALANCER_NAME: Final = "load-balancer-"
+BALANCER_NAME: Final = "load-balancer-"
 """How machines begin that the compiler made for a balancer's copies; then its uuid, and a number."""
 _NOWHERE: Final = ""
 
@@ -224,8 +224,8 @@ def _port(document: Document) -> _Port:
 
 def _balancer(machine: str, uuid: str) -> str:
     """Return whose copy a machine is. Tenants name theirs as they like, but have no uuid of the compiler's."""
-    is_made = machine.startswith(_BALANCER_NAME) and uuid == derived_uuid(_MACHINE, (machine,))
-    return machine.removeprefix(_BALANCER_NAME).rpartition("-")[0] if is_made else ""
+    is_made = machine.startswith(BALANCER_NAME) and uuid == derived_uuid(_MACHINE, (machine,))
+    return machine.removeprefix(BALANCER_NAME).rpartition("-")[0] if is_made else ""
 
 
 def _bound_host(document: Document) -> str:

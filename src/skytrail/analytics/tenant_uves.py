@@ -18,8 +18,10 @@ from typing import Final, cast
 
 import msgspec
 
+from skytrail.analytics.placement import BALANCER_NAME
 from skytrail.analytics.tenant_view import Tenant
 from skytrail.analytics.uve_filter import ALARMS, UveFilter
+from skytrail.model.derived_uuid import derived_uuid
 
 Entity = tuple[str, str]
 State = Mapping[str, object]
@@ -31,12 +33,15 @@ class _Kind(enum.Enum):
     LIST = enum.auto()
     NAMES = enum.auto()
     """Full names of things, of which the project's own are shown."""
+    PARTS = enum.auto()
+    """What is told of each of several things, by uuid; not by which host."""
 
 
 _TRAFFIC: Final = dict.fromkeys(("in_tpkts", "in_bytes", "out_tpkts", "out_bytes"), _Kind.PLAIN)
 NETWORKS: Final = "ObjectVNTable"
 PORTS: Final = "ObjectVMITable"
 MACHINES: Final = "ObjectVMTable"
+BALANCERS: Final = "ObjectLBTable"
 _SHOWN: Final[Mapping[str, tuple[str, Mapping[str, _Kind]]]] = MappingProxyType(
     {
         NETWORKS: (
@@ -72,26 +77,57 @@ _SHOWN: Final[Mapping[str, tuple[str, Mapping[str, _Kind]]]] = MappingProxyType(
             "UveVirtualMachineAgent",
             {"uuid": _Kind.PLAIN, "vm_name": _Kind.PLAIN, "interface_list": _Kind.NAMES},
         ),
+        BALANCERS: (
+            "UveLoadbalancerStats",
+            {
+                **dict.fromkeys(
+                    (
+                        "vip_address",
+                        "operating_status",
+                        "current_sessions",
+                        "total_sessions",
+                        "bytes_in",
+                        "bytes_out",
+                    ),
+                    _Kind.PLAIN,
+                ),
+                **dict.fromkeys(("listener", "pool", "member"), _Kind.PARTS),
+            },
+        ),
     }
 )
 TABLES: Final = tuple(_SHOWN)
+_OF_A_USED_NETWORK: Final = ("interface_list",)
+"""Fields that are shown of another project's network: which of its ports are the project's own."""
 NAMED_TABLES: Final = (NETWORKS, PORTS)
 """Whose entities are named with their project in front; a machine is whose ports it has."""
+_OF_PARTS: Final = frozenset(
+    {
+        *("obj_name", "uuid", "status", "operating_status", "status_description"),
+        *("active_connections", "max_connections", "current_sessions", "max_sessions"),
+        *("total_sessions", "bytes_in", "bytes_out", "connection_errors", "reponse_errors"),
+    }
+)
 _OF_ALARMS: Final = ("type", "severity", "description", "timestamp", "ack")
 
 
 def seen(tenant: Tenant, entity: Entity, state: State) -> dict[str, Fields]:
-    """Return what is shown of an entity; nothing where it is not the project's."""
+    """Return what is shown of an entity; nothing where it is not the project's, and no network of its ports."""
+    struct, kinds = _SHOWN.get(entity[0], ("", {}))
     if not is_own(tenant, entity, state):
-        return {}
-    struct, kinds = _SHOWN[entity[0]]
+        if entity[0] != NETWORKS or not any(_are_own(tenant, state, NETWORKS)):
+            return {}
+        told = _fields(state, struct)
+        return {
+            struct: {name: _value(tenant, kinds[name], told[name]) for name in _OF_A_USED_NETWORK}
+        }
     said = _fields(state, struct)
     shown = {
         name: _value(tenant, kinds[name], value) for name, value in said.items() if name in kinds
     }
     found = {struct: shown} if shown else {}
     alarms = _alarms(tenant, _agreed(_Kind.LIST, _fields(state, ALARMS).get("alarms")))
-    if not is_whole(tenant, entity, state):
+    if entity[0] == MACHINES and not is_whole(tenant, entity, state):
         # What a rule of others found may be of others' ports.
         alarms = [each for each in alarms if str(each.get("type")).startswith(tenant.prefix)]
     return {**found, ALARMS: {"alarms": alarms}} if alarms else found
@@ -102,15 +138,32 @@ def is_own(tenant: Tenant, entity: Entity, state: State) -> bool:
     table, key = entity
     if table in NAMED_TABLES:
         return key.startswith(tenant.prefix)
+    if table == BALANCERS:
+        return is_whole(tenant, entity, state)
     return table == MACHINES and any(_are_own(tenant, state))
 
 
 def is_whole(tenant: Tenant, entity: Entity, state: State) -> bool:
     """Tell whether an entity is the project's and nobody else's: all of a machine's ports are."""
-    if entity[0] != MACHINES:
+    if entity[0] not in {MACHINES, BALANCERS}:
         return is_own(tenant, entity, state)
     own = _are_own(tenant, state)
     return bool(own) and all(own)
+
+
+def machines_of(balancer: str) -> list[Entity]:
+    """Return the machines that stand for a balancer's copies: their ports are of its project.
+
+    Their uuids are the compiler's, which it gives to nobody else's (ADR 0406).
+    """
+    names = (f"{BALANCER_NAME}{balancer}-{number}" for number in (1, 2))
+    return [(MACHINES, derived_uuid("virtual-machine", (name,))) for name in names]
+
+
+def with_machine(state: State, machine: State) -> State:
+    """Return what is known of a balancer with what is said of the machine of a copy."""
+    struct = _SHOWN[MACHINES][0]
+    return {**state, struct: machine.get(struct)}
 
 
 def prefixes_of(entity: Entity, state: State) -> set[str]:
@@ -126,14 +179,14 @@ def prefixes_of(entity: Entity, state: State) -> set[str]:
     }
 
 
-def _ports_of(state: State) -> list[object]:
-    said = _fields(state, _SHOWN[MACHINES][0]).get("interface_list")
+def _ports_of(state: State, table: str = MACHINES) -> list[object]:
+    said = _fields(state, _SHOWN[table][0]).get("interface_list")
     return cast("list[object]", said) if isinstance(said, list) else []
 
 
-def _are_own(tenant: Tenant, state: State) -> list[bool]:
-    """Return of each port of a machine whether it is the project's."""
-    ports = _ports_of(state)
+def _are_own(tenant: Tenant, state: State, table: str = MACHINES) -> list[bool]:
+    """Return of each port of a machine, or of a network, whether it is the project's."""
+    ports = _ports_of(state, table)
     return [isinstance(name, str) and name.startswith(tenant.prefix) for name in ports]
 
 
@@ -149,6 +202,12 @@ def own_part(tenant: Tenant, chosen: UveFilter, table: str) -> UveFilter | None:
         return chosen
     keys = tuple(dict.fromkeys(_own_keys(tenant.prefix, chosen.keys or ("*",))))
     return replace(chosen, keys=keys) if keys else None
+
+
+def may_use(tenant: Tenant, chosen: UveFilter, entity: Entity) -> bool:
+    """Tell whether it is a network that is asked for, of another project: perhaps one with ports of the project."""
+    table, key = entity
+    return table == NETWORKS and not key.startswith(tenant.prefix) and chosen.has_key(key)
 
 
 def _own_keys(prefix: str, keys: Iterable[str]) -> Iterable[str]:
@@ -179,11 +238,19 @@ def _agreed(kind: _Kind, value: object) -> object:
 
 
 def _value(tenant: Tenant, kind: _Kind, value: object) -> object:
-    agreed = _agreed(kind, value)
+    agreed = _agreed(_Kind.PLAIN if kind is _Kind.PARTS else kind, value)
+    if kind is _Kind.PARTS:
+        parts = cast("Fields", agreed) if isinstance(agreed, dict) else {}
+        return {name: _without_host(part) for name, part in parts.items()}
     if kind is not _Kind.NAMES:
         return agreed
     names = cast("list[object]", agreed) if isinstance(agreed, list) else []
     return [name for name in names if isinstance(name, str) and name.startswith(tenant.prefix)]
+
+
+def _without_host(part: object) -> Fields:
+    said = cast("Fields", part) if isinstance(part, dict) else {}
+    return {name: value for name, value in said.items() if name in _OF_PARTS}
 
 
 def _alarms(tenant: Tenant, listed: object) -> list[Fields]:

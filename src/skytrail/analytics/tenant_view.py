@@ -21,8 +21,9 @@ from skytrail.analytics.tags import COLUMNS as TAG_COLUMNS
 _BOUND: Final = "owner"
 _OWNER: Final = f"{{{_BOUND}:String}}"
 _IS_REMOTE_OWN: Final = f"startsWith(t.`remote_vn`, {_OWNER})"
+_IS_SAME_NETWORK: Final = "t.`remote_vn` = t.`vn`"
+"""A network that another project shares: its name is the port's own network's."""
 _OF_REMOTE: Final = (
-    "remote_vn",
     "remote_prefix",
     *(f"remote_{name}" for name in TAG_COLUMNS),
 )
@@ -104,7 +105,8 @@ def _both(one: str, other: str) -> str:
 def _of_session(name: str, column: Column) -> Column:
     if name in _OF_HOSTS:
         return Column("''")
-    expression = column.expression
+    shown = f"if({_IS_REMOTE_OWN} OR {_IS_SAME_NETWORK}, t.`remote_vn`, '')"
+    expression = column.expression.replace("t.`remote_vn`", shown)
     for each in _OF_REMOTE:
         stored = f"t.`{each}`"
         expression = expression.replace(stored, f"if({_IS_REMOTE_OWN}, {stored}, '')")

@@ -13,12 +13,14 @@ from skytrail.analytics.alarm_rule import AlarmRule, Condition
 from skytrail.analytics.alarms import AlarmBoard
 from skytrail.analytics.configured import alarm_rule_of
 from skytrail.analytics.tenant_uves import (
+    BALANCERS,
     MACHINES,
     NETWORKS,
     PORTS,
     is_whole,
     own_part,
     seen,
+    with_machine,
 )
 from skytrail.analytics.tenant_view import Tenant
 from skytrail.analytics.uve_filter import UveFilter
@@ -72,8 +74,20 @@ def test_shared_network_is_shown_with_own_ports_only():
     assert seen(RED, (NETWORKS, "d:red:net"), state) == {
         "UveVirtualNetworkAgent": {"interface_list": ["d:red:a"], "in_bytes": 5}
     }
-    assert seen(RED, (NETWORKS, "d:blue:net"), state) == {}
-    assert seen(RED, (NETWORKS, "d:reddish:net"), state) == {}
+
+
+def test_of_a_network_of_others_own_ports_in_it_are_shown_and_nothing_else():
+    said = {
+        "interface_list": ["d:red:a", "d:blue:SECRET"], "vrf_name": ["d:blue:net:net"],
+        "in_bytes": 5, "virtualmachine_list": ["SECRET"],
+    }  # fmt: skip
+    state = {"UveVirtualNetworkAgent": said, "UVEAlarms": {"alarms": [alarm("d:red:mine")]}}
+    used, unused = (NETWORKS, "d:blue:net"), {"interface_list": ["d:reddish:a", "d:blue:b", 7]}
+
+    assert seen(RED, used, state) == {"UveVirtualNetworkAgent": {"interface_list": ["d:red:a"]}}
+    assert seen(RED, used, {"UveVirtualNetworkAgent": unused}) == {}
+    assert seen(RED, used, {"UveVirtualNetworkAgent": {"in_bytes": 5}}) == {}
+    assert not is_whole(RED, used, state)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +136,35 @@ def test_alarms_are_shown_without_parents_nodes_users_and_others_conditions():
     assert (shown[0]["severity"], shown[0]["ack"]) == (1, True)
     # What acknowledges an alarm says when it was raised, and not by which node.
     assert base64.b64decode(shown[0]["token"]) == b'{"timestamp":5,"http_port":0,"host_ip":""}'
+
+
+def test_balancer_is_shown_to_whose_ports_its_copies_have_and_not_where_they_run():
+    part = {"uuid": "m1", "operating_status": "ONLINE", "vrouter": "SECRET", "added": "SECRET"}
+    state = {
+        "UveLoadbalancerStats": {
+            "vip_address": "10.0.0.9", "vrouter_list": ["SECRET"], "bytes_in": 7,
+            "member": [[{"m1": part}, "SECRET:a"], [{"m1": {**part, "uuid": "x"}}, "SECRET2:a"]],
+        },
+        "UVEAlarms": {"alarms": [alarm("default-global-system-config:r")]},
+    }  # fmt: skip
+    entity = (BALANCERS, "uuid")
+
+    def of(*ports):
+        machine = {"UveVirtualMachineAgent": {"interface_list": list(ports), "vrouter": "SECRET"}}
+        return with_machine(state, machine)
+
+    shown = seen(RED, entity, of("d:red:load-balancer-uuid-1"))
+    assert shown["UveLoadbalancerStats"] == {
+        "vip_address": "10.0.0.9", "bytes_in": 7,
+        "member": {"m1": {"uuid": "m1", "operating_status": "ONLINE"}},
+    }  # fmt: skip
+    assert [each["type"] for each in shown["UVEAlarms"]["alarms"]] == [
+        "default-global-system-config:r"
+    ]
+    for ports in ((), ("d:blue:p",), ("d:red:p", "d:blue:p"), ("d:reddish:p",)):
+        assert seen(RED, entity, of(*ports)) == {}
+    assert seen(RED, entity, with_machine(state, {})) == {}
+    assert seen(RED, entity, state) == {}
 
 
 @pytest.mark.parametrize(

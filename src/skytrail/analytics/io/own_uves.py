@@ -27,14 +27,21 @@ from skytrail.analytics.io.uve_requests import (
     tables_of,
 )
 from skytrail.analytics.tenant_uves import (
+    BALANCERS,
     MACHINES,
     NAMED_TABLES,
+    NETWORKS,
+    PORTS,
     TABLES,
     Entity,
     Fields,
+    State,
     is_whole,
+    machines_of,
+    may_use,
     own_part,
     seen,
+    with_machine,
 )
 from skytrail.analytics.tenant_view import NOT_SHOWN, Tenant
 from skytrail.analytics.uve_filter import ALARMS, UveFilter
@@ -52,6 +59,7 @@ CHUNK_COUNT: Final = 200
 """Entities looked at before other requests have their turn."""
 _EVENTS: Final = "text/event-stream"
 _EVERYTHING: Final = UveFilter()
+_PORTS_NETWORK: Final = UveFilter(parts=(("UveVMInterfaceAgent", "virtual_network"),))
 
 Shown = dict[str, Fields]
 Stands = Callable[[Request], Awaitable[bool]]
@@ -139,9 +147,7 @@ class OwnUves:
 
     def may_acknowledge(self, tenant: Tenant, entity: Entity) -> bool:
         """Tell whether an entity's alarms are the project's to have seen: it is nobody else's."""
-        held = self._collector.uves.get(*entity)
-        state = {} if held is None else uve_json.flat(_EVERYTHING.part_of(held))
-        return is_whole(tenant, entity, state)
+        return is_whole(tenant, entity, self._state(entity) or {})
 
     async def _many(self, request: Request, word: str, chosen: UveFilter) -> Reply:
         found, headers = await self._found(request, [_table(word)], chosen)
@@ -178,9 +184,11 @@ class OwnUves:
         found: dict[Entity, Shown] = {}
         missing: dict[str, str] = {}
         for table in tables:
-            part = own_part(tenant, replace(chosen, parts=()), table)
+            part = _part_then(tenant, replace(chosen, parts=()), table)
             if part is None:
                 continue
+            if table == BALANCERS:
+                raise HttpError(400, "at: load balancers are shown as they are now; leave at out")
             if table == MACHINES and (not part.keys or any(key.endswith("*") for key in part.keys)):
                 raise HttpError(
                     400, "at: machines of the past are shown by their uuid; name one, or kfilt"
@@ -195,17 +203,38 @@ class OwnUves:
     def _candidates(self, tenant: Tenant, table: str, chosen: UveFilter) -> Iterator[Entity]:
         """Yield entities that may be the project's and wanted, by their names."""
         part = own_part(tenant, chosen, table)
-        if part is not None:
-            for key in self._collector.uves.keys(table):
-                if part.has_key(key):
-                    yield table, key
+        used = self._used_networks(tenant) if table == NETWORKS else frozenset[str]()
+        for key in self._collector.uves.keys(table):
+            is_own = part is not None and part.has_key(key)
+            if is_own or (key in used and chosen.has_key(key)):
+                yield table, key
+
+    def _used_networks(self, tenant: Tenant) -> frozenset[str]:
+        """Return the networks that own ports say they are in: whether they are is seen of the network."""
+        uves, found = self._collector.uves, set[str]()
+        for key in uves.keys(PORTS):
+            if key.startswith(tenant.prefix) and (held := uves.get(PORTS, key)) is not None:
+                said = uve_json.flat(_PORTS_NETWORK.part_of(held)).get("UveVMInterfaceAgent")
+                network = said.get("virtual_network") if isinstance(said, dict) else None
+                found.add(str(network))
+        return frozenset(found)
 
     def _now(self, tenant: Tenant, entity: Entity, chosen: UveFilter) -> Shown:
-        held = self._collector.uves.get(*entity)
+        state = self._state(entity)
+        return {} if state is None else _chosen(seen(tenant, entity, state), chosen)
+
+    def _state(self, entity: Entity) -> State | None:
+        """Return what is said of an entity now; of a balancer, with the machine that tells whose it is."""
+        uves, (table, key) = self._collector.uves, entity
+        held = uves.get(table, key)
         if held is None:
-            return {}
+            return None
         state = uve_json.flat(_EVERYTHING.part_of(held))
-        return _chosen(seen(tenant, entity, state), chosen)
+        if table != BALANCERS:
+            return state
+        machine = next((found for each in machines_of(key) if (found := uves.get(*each))), None)
+        told = {} if machine is None else uve_json.flat(_EVERYTHING.part_of(machine))
+        return with_machine(state, told)
 
     def _streamed(self, request: Request, chosen: UveFilter, *, with_alarms: bool = False) -> Reply:
         tenant = _sender(request)
@@ -274,9 +303,12 @@ class OwnUves:
                 return
             chosen = replace(chosen, parts=((ALARMS, ""),))
         part = own_part(follower.tenant, chosen, table)
-        if part is None or not part.has_key(key):
+        is_own = part is not None and part.has_key(key)
+        if not is_own and not may_use(follower.tenant, chosen, entity):
             return
         shown = self._now(follower.tenant, entity, chosen)
+        if shown and not is_own and key not in self._used_networks(follower.tenant):
+            shown = {}
         told, name = follower.told.pop(entity, {}), f"{table}:{key}"
         if not shown:
             if told:
@@ -289,6 +321,19 @@ class OwnUves:
                 yield event("update", {"key": name, "type": struct, "value": fields})
         for struct in told.keys() - shown.keys():
             yield event("update", {"key": name, "type": struct, "value": None})
+
+
+def _part_then(tenant: Tenant, chosen: UveFilter, table: str) -> UveFilter | None:
+    """Return what is read of the past: own names, and networks of others that are asked for by name."""
+    part = own_part(tenant, chosen, table)
+    used = tuple(
+        key
+        for key in chosen.keys
+        if not key.endswith("*") and may_use(tenant, chosen, (table, key))
+    )
+    if not used:
+        return part
+    return replace(chosen, keys=(*(() if part is None else part.keys), *used))
 
 
 def _sender(request: Request) -> Tenant:
