@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime
 
@@ -18,6 +16,7 @@ from skytrail.analytics.history_tables import COUNTERS, statements
 from skytrail.analytics.io.history import History
 from skytrail.analytics.query import statement_of, statements_of
 from skytrail.analytics.query_request import QueryRequest
+from skytrail.testing.controller import Daemons
 
 MINUTE_US, HOUR_US = 60_000_000, 3_600_000_000
 ROWS_COUNT = 6_000
@@ -27,16 +26,13 @@ NO_DIMENSION = {"name": "client_port", "value": 1, "op": 6}
 """Holds for every row, and no rollup has it: single rows answer."""
 
 
-class Store:
+class Store(Daemons):
     """The embedded engine's process on a folder."""
 
-    def __init__(self, folder):
-        self.socket = folder / "history.sock"
-        command = [sys.executable, "-m", "skytrail.daemons.history", "--data", str(folder / "data")]
-        self.process = subprocess.Popen(
-            [*command, "--socket", str(self.socket)], stdout=subprocess.PIPE, text=True
-        )
-        assert " ready " in self.process.stdout.readline()
+    def __enter__(self):
+        self.socket = self.folder / "history.sock"
+        self.start("history", "--data", self.folder / "data", "--socket", self.socket)
+        return self
 
     def use(self, what):
         async def run():
@@ -58,11 +54,6 @@ class Store:
         request = msgspec.convert({"table": "SessionSeriesTable", **members}, QueryRequest)
         made = statement_of(request, now_us)
         return made.sql, self.use(lambda history: history.select(made.sql, made.parameters))
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
 
 
 def told(rng, at_us):
@@ -91,16 +82,15 @@ def told(rng, at_us):
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory):
     """Yield a store and a moment that is now: minutes and hours of which there are sessions ended before and with it."""
-    store = Store(tmp_path_factory.mktemp("rollups"))
-    store.use(lambda history: history.prepare({"session": 100}))
-    now_us = round(time.time() * 1e6)
-    rng = random.Random(7)
-    spans = [HOURS_COUNT * HOUR_US] * 2 + [2 * HOUR_US]
-    rows = [told(rng, now_us - rng.randrange(rng.choice(spans))) for _ in range(ROWS_COUNT)]
-    for first in range(0, ROWS_COUNT, 2_000):
-        store.insert(rows[first : first + 2_000])
-    yield store, now_us
-    store.close()
+    with Store(tmp_path_factory.mktemp("rollups")) as store:
+        store.use(lambda history: history.prepare({"session": 100}))
+        now_us = round(time.time() * 1e6)
+        rng = random.Random(7)
+        spans = [HOURS_COUNT * HOUR_US] * 2 + [2 * HOUR_US]
+        rows = [told(rng, now_us - rng.randrange(rng.choice(spans))) for _ in range(ROWS_COUNT)]
+        for first in range(0, ROWS_COUNT, 2_000):
+            store.insert(rows[first : first + 2_000])
+        yield store, now_us
 
 
 COLUMNS = [
@@ -144,34 +134,33 @@ def test_rollups_give_what_single_rows_give(filled, columns, bin_s):
 
 
 def test_store_that_was_made_with_another_order_goes_on_and_answers_the_same(tmp_path):
-    store = Store(tmp_path)
-    now_us = round(time.time() * 1e6)
-    rng = random.Random(9)
-    rows = [told(rng, now_us - rng.randrange(5 * HOUR_US)) for _ in range(1_000)]
-    transport = httpx.HTTPTransport(uds=str(store.socket))
-    with httpx.Client(transport=transport, base_url="http://history") as client:
-        for statement in statements({"session": 100}):
-            before = statement.replace("toStartOfTenMinutes(T)", "toStartOfHour(T)")
-            assert client.post("/", params={"query": before}).status_code == 200
-    store.insert(rows[:500])
+    with Store(tmp_path) as store:
+        now_us = round(time.time() * 1e6)
+        rng = random.Random(9)
+        rows = [told(rng, now_us - rng.randrange(5 * HOUR_US)) for _ in range(1_000)]
+        transport = httpx.HTTPTransport(uds=str(store.socket))
+        with httpx.Client(transport=transport, base_url="http://history") as client:
+            for statement in statements({"session": 100}):
+                before = statement.replace("toStartOfTenMinutes(T)", "toStartOfHour(T)")
+                assert client.post("/", params={"query": before}).status_code == 200
+        store.insert(rows[:500])
 
-    store.use(lambda history: history.prepare({"session": 100}))
-    store.insert(rows[500:])
+        store.use(lambda history: history.prepare({"session": 100}))
+        store.insert(rows[500:])
 
-    asked = {
-        "start_time": (now_us // MINUTE_US - 200) * MINUTE_US, "end_time": now_us,
-        "select_fields": ["vn", "remote_vn", *SUMS],
-    }  # fmt: skip
-    _, single = store.ask(now_us, **asked, filter=[NO_DIMENSION])
-    rolled_sql, rolled = store.ask(now_us, **asked)
-    found = store.use(
-        lambda history: history.select(
-            "SELECT countIf(sorting_key LIKE 'toStartOfHour%') FROM system.tables"
-            " WHERE name IN ('session', 'session_1m')",
-            {},
+        asked = {
+            "start_time": (now_us // MINUTE_US - 200) * MINUTE_US, "end_time": now_us,
+            "select_fields": ["vn", "remote_vn", *SUMS],
+        }  # fmt: skip
+        _, single = store.ask(now_us, **asked, filter=[NO_DIMENSION])
+        rolled_sql, rolled = store.ask(now_us, **asked)
+        found = store.use(
+            lambda history: history.select(
+                "SELECT countIf(sorting_key LIKE 'toStartOfHour%') FROM system.tables"
+                " WHERE name IN ('session', 'session_1m')",
+                {},
+            )
         )
-    )
-    store.close()
     assert found == [[2]]
     assert "session_1h" in rolled_sql
     assert sorted(rolled) == sorted(single)
