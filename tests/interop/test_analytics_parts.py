@@ -7,8 +7,12 @@ import contextlib
 import json
 import random
 import re
+import secrets
 import socket
+import subprocess
+import sys
 import time
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -41,16 +45,21 @@ PROJECTS = ("default-domain:red:front", "default-domain:red:back", "default-doma
 class Node:
     """A node and its embedded store."""
 
-    def __init__(self, daemons, name, port, *peers):
+    def __init__(self, daemons, name, port, *peers, place=""):
         folder = daemons.folder
         self.name, self.folder, self._daemons = name, folder, daemons
         self.url, self.socket = f"http://127.0.0.1:{port}", folder / f"{name}.sock"
         self.store, self.spool = folder / f"{name}-history.sock", folder / f"{name}-spool"
         self._options = [part for peer in peers for part in ("--peer", peer)]
+        self.place = place or self.url
+        """As the other knows it."""
         self._port = port
-        kept = ("--data", folder / f"{name}-data", "--socket", self.store)
-        daemons.start(f"{name}-history", *kept, module="history")
+        self.start_store()
         self.start()
+
+    def start_store(self):
+        kept = ("--data", self.folder / f"{self.name}-data", "--socket", self.store)
+        self._daemons.start(f"{self.name}-history", *kept, module="history")
 
     def start(self):
         self._daemons.start(
@@ -63,6 +72,9 @@ class Node:
 
     def kill(self):
         self._daemons.kill(self.name)
+
+    def kill_store(self):
+        self._daemons.kill(f"{self.name}-history")
 
     def ask(self, body):
         return httpx.post(f"{self.url}/analytics/query", json=body, timeout=60)
@@ -77,7 +89,7 @@ class Node:
         async def insert():
             history = History(str(self.store))
             body = "\n".join(map(json.dumps, rows)).encode()
-            await history.insert(table, body, "JSONEachRow", f"{table}{len(rows)}")
+            await history.insert(table, body, "JSONEachRow", secrets.token_hex(8))
             await history.close()
 
         asyncio.run(insert())
@@ -91,7 +103,7 @@ def nodes(tmp_path_factory):
         # The same list for both: each finds out which of them it is itself. One is asked by its socket.
         peers = f"http://127.0.0.1:{ports[0]}", f"unix:{folder}/b-rest.sock"
         one = Node(daemons, "a", ports[0], *peers)
-        other = Node(daemons, "b", ports[1], *peers)
+        other = Node(daemons, "b", ports[1], *peers, place=peers[1])
         whole = Node(daemons, "whole", free_port())
         for table, rows in rows_by_table().items():
             one.keep(table, [row for number, row in enumerate(rows) if number % 3])
@@ -220,6 +232,110 @@ def test_a_tenant_is_shown_his_own_of_all_nodes(nodes):
             return reply.json()["value"]
 
     assert value(one) == value(whole) != []
+
+
+NETWORK = "default-domain:past:net"
+TRIED = {
+    "uve_keys": {"uve_key": ["virtual-network"]},
+    "alarm_severity": 1,
+    "alarm_rules": {
+        "or_list": [
+            {
+                "and_list": [
+                    {
+                        "operation": "==",
+                        "operand1": "S.v",
+                        "operand2": {"json_value": "1"},
+                    }
+                ]
+            }
+        ]
+    },
+}
+
+
+def iso(at_us):
+    return datetime.fromtimestamp(at_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def step(node, second, value, *, kind="change", name=NETWORK):
+    """A row of what a node knew, so many seconds ago."""
+    return {
+        "T": NOW_US - second * 1_000_000, "Source": node.name, "Table": "ObjectVNTable",
+        "name": name, "struct": "S", "kind": kind, "value": json.dumps({"v": value}),
+    }  # fmt: skip
+
+
+def test_rules_are_tried_over_what_all_nodes_knew(nodes):
+    one, other, _ = nodes
+    # All told the first; then it was away, and the second was told; the first was told again.
+    one.keep("uve", [step(one, 900, 0), step(one, 300, 0)])
+    other.keep("uve", [step(other, 700, 1), step(other, 250, 1, kind="gone")])
+    other.keep("uve", [step(other, 800, 0, name=f"{NETWORK}2")])
+    body = {"rule": TRIED, "from": iso(NOW_US - HOUR_US), "entity": f"{NETWORK}*"}
+
+    def tried(node):
+        reply = httpx.post(f"{node.url}/api/v1/alarms/dry-run", json=body, timeout=60)
+        assert reply.status_code == 200, reply.text
+        return reply.json(), reply.headers.get(MISSING, "")
+
+    found = [tried(node)[0] for node in (one, other)]
+    other.kill()
+    try:
+        alone, missing = tried(one)
+    finally:
+        other.start()
+
+    [alarm] = found[0]["alarms"]
+    times = alarm["raised_us"], alarm["cleared_us"]
+    assert [NOW_US - each for each in times] == pytest.approx([700e6, 285e6], abs=2e6)
+    assert (alarm["name"], found[0]["entities_count"], "missing" in found[0]) == (NETWORK, 2, False)
+    assert found[1] | {"to_us": 0} == found[0] | {"to_us": 0}
+    assert (alone["alarms"], alone["entities_count"]) == ([], 1)
+    assert (list(alone["missing"]), missing) == ([other.place], other.place)
+
+
+def test_a_node_whose_store_is_away_asks_the_others_of_the_past(nodes):
+    one, other, _ = nodes
+    name = f"{NETWORK}-at"
+    other.keep("uve", [step(other, 600, 7, name=name)])
+    at = iso(NOW_US - 500_000_000)
+    paths = (
+        f"/analytics/uves/virtual-network/{name}?flat&at={at}",
+        "/analytics/table/SessionSeriesTable/column-values/vn",
+    )
+    one.kill_store()
+    try:
+        replies = [httpx.get(f"{one.url}{path}", timeout=60) for path in paths]
+    finally:
+        one.start_store()
+        wait_until(lambda: httpx.get(f"{one.url}/healthz").status_code == 200, "the store")
+
+    assert [reply.status_code for reply in replies] == [200, 200], [each.text for each in replies]
+    assert [reply.headers[MISSING] for reply in replies] == [one.name, one.name]
+    assert replies[0].json()["S"] == {"v": 7}
+    assert set(replies[1].json()) >= set(PROJECTS)
+
+
+def test_a_node_that_has_the_name_of_another_is_found_out(nodes, tmp_path):
+    one, other, _ = nodes
+    port, log = free_port(), tmp_path / "log"
+    command = [
+        sys.executable, "-m", "skytrail.daemons.analytics", "--name", one.name, "--port", str(port),
+        "--history", str(other.store), "--peer", one.url, "--peer", other.url,
+    ]  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as node:
+        try:
+            wait_until(lambda: b"node_name_taken" in log.read_bytes(), "it is logged")
+            health = httpx.get(f"{url}/healthz", timeout=60)
+            reply = httpx.get(f"{url}/api/v1/logs?last=2h", timeout=60)
+        finally:
+            node.kill()
+
+    assert (health.status_code, "node-name" in health.text) == (503, True)
+    assert list(reply.json()["missing"]) == [one.url]
+    assert "start each node with a --name of its own" in reply.json()["missing"][one.url]
 
 
 TOLD_COUNT = 40

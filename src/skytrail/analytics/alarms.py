@@ -164,6 +164,15 @@ class AlarmBoard:
         if not counted:
             self._ups.pop(entity, None)
 
+    def entities(self) -> list[Entity]:
+        """Return entities with an alarm that stands or soaks, or went up not long ago."""
+        return list(self._alarms.keys() | self._ups.keys())
+
+    def forget(self, entity: Entity) -> None:
+        """Begin anew with an entity: no alarm of it stands, nor did."""
+        self._alarms.pop(entity, None)
+        self._ups.pop(entity, None)
+
     def waiting(self) -> list[Entity]:
         """Return entities whose alarms change with time alone."""
         return [

@@ -4,6 +4,9 @@
  steps, oldest first --> state of each entity --> AlarmBoard, as the watchman asks it --> spans: raised, cleared
 ```
 What the watchman finds each second is found here at the steps, and at the moments at which time alone changes an alarm.
+
+Steps may be of several nodes, each of which tells what it knew itself: of a struct holds what any of them was told last,
+and what only one knew is gone when that one was down.
 """
 
 from __future__ import annotations
@@ -40,6 +43,8 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
     struct: str
     kind: str
     value: str
+    node: str = ""
+    """Whose it is."""
 
 
 class Span(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -53,7 +58,7 @@ class Span(msgspec.Struct, kw_only=True, omit_defaults=True):
     is_from_before: bool = False
     """It stood when the span of time began."""
     is_restart: bool = False
-    """It was not cleared: the node began anew."""
+    """It was not cleared: the node began anew, and with it all that it knew alone."""
     matched: object = None
 
 
@@ -71,6 +76,10 @@ class DryRun:
     """Steps whose value was too long to be kept."""
     _board: AlarmBoard = field(init=False)
     _states: dict[Entity, State] = field(default_factory=dict[Entity, State])
+    _known: dict[Entity, dict[str, dict[str, tuple[int, State]]]] = field(
+        default_factory=dict[Entity, dict[str, dict[str, tuple[int, State]]]]
+    )
+    """What each node knows of each struct, and since when: by struct, by node."""
     _seen: set[Entity] = field(default_factory=set[Entity])
     _open: dict[Entity, Span] = field(default_factory=dict[Entity, Span])
     _due: list[tuple[int, Entity]] = field(default_factory=list[tuple[int, Entity]])
@@ -91,8 +100,8 @@ class DryRun:
             changed: dict[Entity, None] = {}
             for step in together:
                 if step.kind == START:
-                    self._restart(at_us)
-                    changed.clear()
+                    gone = self._restart(step.node, at_us)
+                    changed = dict.fromkeys((*changed, *gone))
                 else:
                     changed[self._apply(step)] = None
             for entity in changed:
@@ -109,15 +118,25 @@ class DryRun:
     def _apply(self, step: Step) -> Entity:
         entity = step.table, step.name
         self.cut_count += step.kind == CUT
-        state = self._states.setdefault(entity, {})
+        nodes = self._known.setdefault(entity, {}).setdefault(step.struct, {})
         if step.kind == GONE:
-            state.pop(step.struct, None)
+            nodes.pop(step.node, None)
         else:
-            state[step.struct] = decoded(step.value)
-        if not state:
-            del self._states[entity]
+            nodes[step.node] = step.at_us, decoded(step.value)
+        self._merge(entity, step.struct)
         self._seen.add(entity)
         return entity
+
+    def _merge(self, entity: Entity, struct: str) -> None:
+        """Have of a struct what the nodes that know it were told last."""
+        known, state = self._known[entity], self._states.setdefault(entity, {})
+        if known[struct]:
+            _, state[struct] = max(known[struct].values(), key=lambda each: each[0])
+        else:
+            del known[struct]
+            state.pop(struct, None)
+        if not known:
+            del self._known[entity], self._states[entity]
 
     def _wait_until(self, at_us: int) -> None:
         """Look at what is due until then, in order."""
@@ -157,16 +176,31 @@ class DryRun:
         span.cleared_us = at_us
         self._keep(span)
 
-    def _restart(self, at_us: int) -> None:
-        """Begin anew, as the watchman of a node that starts: nothing is known, no alarm stands."""
-        for span in self._open.values():
+    def _restart(self, node: str, at_us: int) -> list[Entity]:
+        """Forget what a node knew, as its watchman that starts: of what nobody else knows, no alarm stands.
+
+        Returns what others know otherwise.
+        """
+        changed: list[Entity] = []
+        for entity, known in list(self._known.items()):
+            structs = [struct for struct, nodes in known.items() if nodes.pop(node, None)]
+            for struct in structs:
+                self._merge(entity, struct)
+            if entity not in self._known:
+                self._forget(entity, at_us)
+            elif structs:
+                changed.append(entity)
+        for entity in [each for each in self._board.entities() if each not in self._known]:
+            self._forget(entity, at_us)
+        return changed
+
+    def _forget(self, entity: Entity, at_us: int) -> None:
+        self._board.forget(entity)
+        self._awaited.pop(entity, None)
+        span = self._open.pop(entity, None)
+        if span is not None:
             span.cleared_us, span.is_restart = at_us, True
             self._keep(span)
-        self._open.clear()
-        self._states.clear()
-        self._due.clear()
-        self._awaited.clear()
-        self._board = AlarmBoard("", [self.rule])
 
     def _keep(self, span: Span) -> None:
         if span.cleared_us is not None and span.cleared_us < self.start_us:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -202,6 +203,8 @@ class AnalyticsService:
                 group.create_task(following, name="analytics-config")
             if writing is not None:
                 group.create_task(writing, name="analytics-history")
+            if self.others is not None:
+                group.create_task(self.others.run(), name="analytics-nodes")
             if self.judging is not None and self.writer is not None:
                 group.create_task(self.judging.run(self.writer), name="analytics-copies")
             if self.kafka is not None:
@@ -243,7 +246,8 @@ class AnalyticsService:
             self.collector.heard, copies, spool, self.others, self.telemetry.is_connected
         )
         self.telemetry.kept_elsewhere = retold.elsewhere
-        PartsApi(settings.name, queries, past, retold).add_routes(router)
+        instance = token_hex(8) if self.others is None else self.others.instance
+        PartsApi(settings.name, instance, queries, past, retold).add_routes(router)
         questions = QueryApi(queries, clock, turns)
         stack.push_async_callback(questions.close)
         questions.add_routes(router)
@@ -322,7 +326,9 @@ class AnalyticsService:
     def unmet(self) -> list[str]:
         """Name what is missing for full operation."""
         places = {"history": self.writer, "kafka": self.kafka}
-        return [name for name, each in places.items() if each is not None and each.is_away]
+        away = [name for name, each in places.items() if each is not None and each.is_away]
+        has_namesakes = self.others is not None and self.others.namesakes
+        return [*away, "node-name"] if has_namesakes else away
 
     def tables(self) -> Mapping[str, TableSource]:
         """Return the tables of introspection."""

@@ -1,6 +1,6 @@
 """Questions to the table of UVEs over time: what was true at a moment, what happened in a span. Pure.
 
-A node reads what it kept itself; of a moment, where each node has a store of its own, it asks the others for what they
+A node reads what it kept itself; where each node has a store of its own, it asks the others for what they
 kept. What is true at a moment was kept within :data:`LOOKBACK_S` before it, and not before the
 node's latest start.
 """
@@ -26,6 +26,8 @@ NODE_WAS_DOWN: Final = "node_was_down"
 State = dict[str, object]
 """Structs of an entity by name, flat."""
 _LOOKBACK_US: Final = round(LOOKBACK_S * 1e6)
+DOWNS_COUNT_MAX: Final = 10_000
+_FROM_GAP: Final = f"FROM {DATABASE}.{GAP.name} AS t"
 _FROM: Final = f"FROM {DATABASE}.{UVE.name} AS t"
 
 
@@ -70,8 +72,25 @@ def down_statement(node: str, at_us: int) -> Statement:
         f"t.`Until` >= {binder.bind(at_us)}",
     )
     where = " AND ".join(conditions)
-    sql = f"SELECT count() FROM {DATABASE}.{GAP.name} AS t WHERE {where}"  # noqa: S608 # names are ours, values bound
+    sql = f"SELECT count() {_FROM_GAP} WHERE {where}"
     return Statement(sql, binder.parameters, ("count",))
+
+
+def downs_statement(node: str, span_us: tuple[int, int]) -> Statement:
+    """Return what asks since when a node was down, each time in a span of time."""
+    binder = Binder()
+    first, last = map(binder.bind, span_us)
+    conditions = (
+        f"t.`Source` = {binder.bind(node)}",
+        f"t.`Reason` = {binder.bind(NODE_WAS_DOWN)}",
+        f"t.`T` BETWEEN fromUnixTimestamp64Micro({first}) AND fromUnixTimestamp64Micro({last})",
+    )
+    where = " AND ".join(conditions)
+    sql = (
+        f"SELECT toUnixTimestamp64Micro(t.`T`) AS at {_FROM_GAP} WHERE {where}"
+        f" ORDER BY at LIMIT {DOWNS_COUNT_MAX}"
+    )
+    return Statement(sql, binder.parameters, ("T",))
 
 
 def newest(parts: Iterable[Iterable[Sequence[object]]]) -> list[Sequence[object]]:

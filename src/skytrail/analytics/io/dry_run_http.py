@@ -19,6 +19,7 @@ from skytrail.analytics.dry_run_request import (
     rule_of,
     span_of,
 )
+from skytrail.analytics.io.other_nodes import missing_headers
 from skytrail.analytics.io.past import Past
 from skytrail.analytics.io.tenants import Turns, tenant_of
 from skytrail.analytics.query_request import QueryUnusable
@@ -76,7 +77,7 @@ class DryRuns:
         self._waiting_count += 1
         try:
             async with self._turn:
-                steps = await self._past.steps(tables, chosen, span_us)
+                steps, missing = await self._past.steps(tables, chosen, span_us)
                 if tenant is not None:
                     steps = [each for each in steps if each.at_us >= tenant.since_us]
                 run, spans = await self._evaluate(rule, span_us, steps)
@@ -85,6 +86,7 @@ class DryRuns:
             self._turns.give_back(tenant)
         return json_reply(
             {
+                **({"missing": missing} if missing else {}),
                 "rule": rule.name,
                 "from_us": span_us[0],
                 "to_us": span_us[1],
@@ -94,7 +96,8 @@ class DryRuns:
                 "steps_count": len(steps),
                 "cut_count": run.cut_count,
                 "every_s": EVERY_S,
-            }
+            },
+            headers=missing_headers(missing),
         )
 
     async def _evaluate(

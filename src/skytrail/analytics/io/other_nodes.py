@@ -10,6 +10,7 @@ A node that does not answer in time is not waited for again for a while.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, Self, TypeVar
@@ -17,6 +18,7 @@ from urllib.parse import quote
 
 import httpx
 import msgspec
+import structlog
 
 from skytrail.analytics.io.slices import SlicesUnusable
 from skytrail.client.access import Access
@@ -27,6 +29,9 @@ from skytrail.runtime.tenant import PROJECT_HEADER
 CONNECT_S: Final = 3.0
 ANSWER_S: Final = 25.0
 SILENT_S: Final = 15.0
+GREET_S: Final = 3.0
+GREET_EVERY_S: Final = 10.0
+_OWN_NAMES: Final = "start each node with a --name of its own"
 CONNECTIONS_COUNT: Final = 8
 """Questions to one node at a time."""
 ANSWER_BYTES_MAX: Final = 64 << 20
@@ -38,10 +43,12 @@ Headers = tuple[tuple[str, str], ...]
 PartT = TypeVar("PartT", bound="Part")
 
 
-class Part(msgspec.Struct, frozen=True):
+class Part(msgspec.Struct, frozen=True, kw_only=True):
     """What every answer of a node says; those of each question say more."""
 
     node: str
+    instance: str = ""
+    """Of the process that answers: a node knows itself by it, and another that has its name."""
 
     @classmethod
     async def decoded(cls, content: bytes | bytearray) -> Self:
@@ -75,12 +82,16 @@ class _Missing(Exception):
 class _Node:
     place: str
     client: httpx.AsyncClient
+    is_own: bool = False
     silent_until: float = -1.0
     reason: str = ""
 
 
 class OtherNodes:
-    """The other nodes. One that turns out to be this one is passed over, so that all may have the same list."""
+    """The other nodes. One that turns out to be this one is passed over, so that all may have the same list.
+
+    Of two nodes of one name nobody knows which kept what: the other's part is missing, and it is said why.
+    """
 
     def __init__(
         self,
@@ -94,6 +105,11 @@ class OtherNodes:
         """``places`` are URLs or ``unix:PATH``. Raises ``AccessUnusable``."""
         self._answer_s = answer_s
         self._own_name = own_name
+        self.instance = secrets.token_hex(8)
+        """What this process is known by to the others."""
+        self.namesakes: set[str] = set()
+        """Places where a node has a name that is another's."""
+        self._log = structlog.get_logger("skytrail.analytics.nodes")
         self._clock = clock
         self._nodes = [_Node(place, _client(place, access)) for place in dict.fromkeys(places)]
         self.asked_count = 0
@@ -116,18 +132,41 @@ class OtherNodes:
         Who has no time for the usual wait says ``within_s``: nobody is taken for silent by it.
         """
         headers = {} if project is None else {PROJECT_HEADER: quote(project, safe=":")}
+        nodes = [node for node in self._nodes if not node.is_own]
         replies = await asyncio.gather(
-            *(self._part(node, what, question, headers, kind, within_s) for node in self._nodes)
+            *(self._part(node, what, question, headers, kind, within_s) for node in nodes)
         )
         told: dict[str, PartT] = {}
         missing: dict[str, str] = {}
-        for node, reply in zip(self._nodes, replies, strict=True):
+        for node, reply in zip(nodes, replies, strict=True):
             if isinstance(reply, str):
                 missing[node.place] = reply
-            elif reply.node != self._own_name:
-                told.setdefault(reply.node, reply)
+                continue
+            node.is_own = reply.node == self._own_name and reply.instance in {"", self.instance}
+            if node.is_own:
+                continue
+            former = told.setdefault(reply.node, reply)
+            if self._note_name(node.place, reply, former):
+                missing[node.place] = f"it is called {reply.node} as another node is; {_OWN_NAMES}"
+                told = {name: each for name, each in told.items() if each is not reply}
         self.missing_count += len(missing)
         return Parts(list(told.values()), missing)
+
+    def _note_name(self, place: str, reply: Part, former: Part) -> bool:
+        """Tell whether a node has another's name; it is logged when that is new."""
+        is_namesake = reply.node == self._own_name or reply.instance != former.instance
+        if is_namesake and place not in self.namesakes:
+            self.namesakes.add(place)
+            self._log.error("node_name_taken", place=place, node=reply.node, remedy=_OWN_NAMES)
+        elif not is_namesake:
+            self.namesakes.discard(place)
+        return is_namesake
+
+    async def run(self) -> None:
+        """Look who the others are, until cancelled: mistakes of names are found before anybody asks."""
+        while True:
+            await self.ask("name", {}, Part, within_s=GREET_S)
+            await asyncio.sleep(GREET_EVERY_S)
 
     async def _part(
         self,

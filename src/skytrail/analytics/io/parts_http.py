@@ -1,8 +1,10 @@
 """Answers other analytics nodes from the own store alone: what is asked here is asked of nobody else.
 
+POST /api/v1/parts/name      who this node is
 POST /api/v1/parts/query     rows of a query, aggregates such that they can be merged
 POST /api/v1/parts/values    tables of numbers, what they count, values of a column
 POST /api/v1/parts/moment    entities as this node knew them
+POST /api/v1/parts/steps     what happened to entities as this node knew them
 POST /api/v1/parts/heard     up to which number a process's messages are kept
 POST /api/v1/parts/copies    which of some messages this node has as well
 """
@@ -14,7 +16,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from skytrail.analytics.io.history import HistoryRefused, HistoryUnavailable, away
-from skytrail.analytics.io.past import MomentQuestion, Past
+from skytrail.analytics.io.past import MomentQuestion, Past, StepsQuestion
 from skytrail.analytics.io.queries import Queries, QueryPart
 from skytrail.analytics.io.retold import CopiesQuestion, HeardQuestion, Retold, Unsettled
 from skytrail.analytics.io.tenants import tenant_of
@@ -29,19 +31,26 @@ RUNNING_COUNT_MAX: Final = 16
 class PartsApi:
     """What this node's store has of an answer; so many questions at a time, the others are turned away."""
 
-    def __init__(self, name: str, queries: Queries, past: Past, retold: Retold) -> None:
-        self._name = name
+    def __init__(
+        self, name: str, instance: str, queries: Queries, past: Past, retold: Retold
+    ) -> None:
+        self._who = {"node": name, "instance": instance}
         self._queries = queries
         self._past = past
         self._retold = retold
         self._running_count = 0
 
     def add_routes(self, router: Router) -> None:
+        router.add("POST", "/api/v1/parts/name", self._name)
         router.add("POST", "/api/v1/parts/query", self._query)
         router.add("POST", "/api/v1/parts/values", self._values)
         router.add("POST", "/api/v1/parts/moment", self._moment)
+        router.add("POST", "/api/v1/parts/steps", self._steps)
         router.add("POST", "/api/v1/parts/heard", self._heard)
         router.add("POST", "/api/v1/parts/copies", self._copies)
+
+    async def _name(self, _: Request) -> Response:
+        return json_reply(self._who)
 
     async def _query(self, request: Request) -> Response:
         async with self._turn():
@@ -58,6 +67,11 @@ class PartsApi:
         async with self._turn():
             return self._told("rows", await self._past.own_part(request.json(MomentQuestion)))
 
+    async def _steps(self, request: Request) -> Response:
+        async with self._turn():
+            asked = request.json(StepsQuestion)
+            return self._told("steps", await self._past.own_steps_part(asked))
+
     async def _heard(self, request: Request) -> Response:
         # Many processes come at once where a node is lost; none of them asks the store.
         return self._told("kept", await self._retold.kept(request.json(HeardQuestion)))
@@ -69,10 +83,10 @@ class PartsApi:
             raise HttpError(
                 503, "What was heard is not judged yet", (("retry-after", "2"),)
             ) from error
-        return json_reply({"node": self._name, "kept": kept, "aside": aside})
+        return json_reply({**self._who, "kept": kept, "aside": aside})
 
     def _told(self, name: str, part: object) -> Response:
-        return json_reply({"node": self._name, name: part})
+        return json_reply({**self._who, name: part})
 
     @asynccontextmanager
     async def _turn(self) -> AsyncGenerator[None]:

@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Final, Self
+from collections.abc import Awaitable, Mapping, Sequence
+from heapq import merge
+from operator import attrgetter
+from typing import Annotated, Any, Final, Self, TypeVar
 
 import msgspec
 
 from skytrail.analytics.dry_run import Step
 from skytrail.analytics.io.history import History, HistoryRefused, HistoryUnavailable, away
-from skytrail.analytics.io.other_nodes import OtherNodes, Part
+from skytrail.analytics.io.other_nodes import OtherNodes, Part, Parts
 from skytrail.analytics.io.slices import items_of
 from skytrail.analytics.native_query import moment_of
 from skytrail.analytics.query import Statement
 from skytrail.analytics.query_request import QueryUnusable
 from skytrail.analytics.uve_filter import UveFilter
 from skytrail.analytics.uve_past import (
+    DOWNS_COUNT_MAX,
     KEYS_COUNT_MAX,
     PLACES_COUNT_MAX,
     State,
     decoded,
     down_statement,
+    downs_statement,
     entities_of,
     moment_statement,
     newest,
     span_statement,
     start_statement,
 )
+from skytrail.analytics.uve_recorder import LOOKBACK_S, START
 from skytrail.runtime.asgi import HttpError
 from skytrail.runtime.clock import Clock
 
 RUNNING_COUNT_MAX: Final = 8
 STEPS_COUNT_MAX: Final = 100_000
+_T = TypeVar("_T")
 
 
 _Row = tuple[str, str, str, str, str, Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]]
@@ -41,6 +47,13 @@ _Row = tuple[str, str, str, str, str, Annotated[int, msgspec.Meta(ge=0, le=(1 <<
 class _Rows(msgspec.Struct, frozen=True):
     node: str
     rows: msgspec.Raw
+    instance: str = ""
+
+
+class _Steps(msgspec.Struct, frozen=True):
+    node: str
+    steps: msgspec.Raw
+    instance: str = ""
 
 
 class MomentPart(Part, frozen=True):
@@ -51,9 +64,8 @@ class MomentPart(Part, frozen=True):
     @classmethod
     async def decoded(cls, content: bytes | bytearray) -> Self:
         outer = msgspec.json.decode(content, type=_Rows)
-        return cls(
-            outer.node, await items_of(outer.rows, list[_Row], b"],[", most=PLACES_COUNT_MAX)
-        )
+        rows = await items_of(outer.rows, list[_Row], b"],[", most=PLACES_COUNT_MAX)
+        return cls(node=outer.node, instance=outer.instance, rows=rows)
 
     def unfit(self, question: object) -> str:
         tables = set(question.tables) if isinstance(question, MomentQuestion) else set[str]()
@@ -65,6 +77,45 @@ class MomentPart(Part, frozen=True):
             except (msgspec.MsgspecError, RecursionError) as error:
                 return f"{name[:64]} {struct[:64]}: {error}"
         return ""
+
+
+class StepsPart(Part, frozen=True):
+    """What happened to what a node knew, oldest first."""
+
+    steps: list[Step]
+
+    @classmethod
+    async def decoded(cls, content: bytes | bytearray) -> Self:
+        outer = msgspec.json.decode(content, type=_Steps)
+        most = STEPS_COUNT_MAX + DOWNS_COUNT_MAX
+        steps = await items_of(outer.steps, list[Step], b"],[", most=most)
+        return cls(node=outer.node, instance=outer.instance, steps=steps)
+
+    def unfit(self, question: object) -> str:
+        if not isinstance(question, StepsQuestion):
+            return ""
+        tables, before_us = {"", *question.tables}, 0
+        for step in self.steps:
+            if step.table not in tables or step.node != self.node:
+                return f"{step.table[:64]} of {step.node[:64]} was not asked for"
+            if not before_us <= step.at_us <= question.end_us:
+                return "its steps are not in their order, or of another time"
+            before_us = step.at_us
+            try:
+                decoded(step.value or "{}")
+            except (msgspec.MsgspecError, RecursionError) as error:
+                return f"{step.name[:64]} {step.struct[:64]}: {error}"
+        return ""
+
+
+class StepsQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of which entities it is asked what happened in a span of time, in microseconds since 1970."""
+
+    tables: list[str]
+    keys: tuple[str, ...]
+    parts: tuple[tuple[str, str], ...]
+    start_us: int
+    end_us: int
 
 
 class MomentQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,10 +166,21 @@ class Past:
             rows: Sequence[Sequence[object]] = await self.own_rows(question)
             return entities_of(_not_before(rows, since_us), chosen), {}
         own, parts = await asyncio.gather(
-            self.own_part(question), self._others.ask("moment", question, MomentPart)
+            _or_unavailable(self.own_part(question)),
+            self._others.ask("moment", question, MomentPart),
         )
-        rows = newest([own, *(part.rows for part in parts.told)])
-        return entities_of(_not_before(rows, since_us), chosen), parts.missing
+        missing = self._missing(own, parts)
+        known = [] if isinstance(own, HttpError) else [own]
+        rows = newest([*known, *(part.rows for part in parts.told)])
+        return entities_of(_not_before(rows, since_us), chosen), missing
+
+    def _missing(self, own: object, parts: Parts[Any]) -> Mapping[str, str]:
+        """Return whose part is missing; HttpError where there is none at all."""
+        if not isinstance(own, HttpError):
+            return parts.missing
+        if not parts.told:
+            raise own
+        return {**parts.missing, self._node: own.text}
 
     async def own_part(self, question: MomentQuestion) -> list[list[object]]:
         """Return what this node knew then, where others know of that time as well; as :meth:`own_rows`."""
@@ -143,17 +205,36 @@ class Past:
 
     async def steps(
         self, tables: Sequence[str], chosen: UveFilter, span_us: tuple[int, int]
-    ) -> list[Step]:
-        """Return what happened, oldest first; HttpError as :meth:`entities`."""
-        asked = span_statement(self._node, chosen, tables, span_us, STEPS_COUNT_MAX)
+    ) -> tuple[list[Step], Mapping[str, str]]:
+        """Return what happened on all nodes, oldest first, and whose part is missing; as :meth:`entities`."""
+        question = StepsQuestion(list(tables), chosen.keys, chosen.parts, *span_us)
+        if self._others is None:
+            return await self._own_steps(question), {}
+        own, parts = await asyncio.gather(
+            _or_unavailable(self.own_steps_part(question)),
+            self._others.ask("steps", question, StepsPart),
+        )
+        missing = self._missing(own, parts)
+        known = [] if isinstance(own, HttpError) else [own]
+        steps = list(merge(*known, *(part.steps for part in parts.told), key=attrgetter("at_us")))
+        _check_count(steps)
+        return steps, missing
+
+    async def own_steps_part(self, question: StepsQuestion) -> list[Step]:
+        """Return what happened here, where others know of that time as well: what a node that was down knew is gone."""
+        steps = await self._own_steps(question)
+        span_us = max(0, question.start_us - round(LOOKBACK_S * 1e6)), question.end_us
+        downs = await self._select(downs_statement(self._node, span_us))
+        ends = [Step(int(str(row[0])), "", "", "", START, "", self._node) for row in downs]
+        return list(merge(steps, ends, key=attrgetter("at_us")))
+
+    async def _own_steps(self, question: StepsQuestion) -> list[Step]:
+        chosen = UveFilter(keys=question.keys, parts=question.parts)
+        span_us = question.start_us, question.end_us
+        asked = span_statement(self._node, chosen, question.tables, span_us, STEPS_COUNT_MAX)
         rows = await self._select(asked)
-        if len(rows) > STEPS_COUNT_MAX:
-            raise HttpError(
-                400,
-                f"last, entity: over {STEPS_COUNT_MAX} changes are kept of that time;"
-                " choose a shorter one, or entities by name (entity)",
-            )
-        return msgspec.convert(rows, list[Step])
+        _check_count(rows)
+        return msgspec.convert([[*row, self._node] for row in rows], list[Step])
 
     async def _select(self, asked: Statement) -> list[list[object]]:
         if self._running_count >= RUNNING_COUNT_MAX:
@@ -173,3 +254,22 @@ class Past:
 
 def _not_before(rows: Sequence[Sequence[object]], since_us: int) -> Sequence[Sequence[object]]:
     return [row for row in rows if int(str(row[5])) >= since_us] if since_us else rows
+
+
+async def _or_unavailable(own: Awaitable[_T]) -> _T | HttpError:
+    """Return what the own store says, or why it says nothing; other errors are the question's."""
+    try:
+        return await own
+    except HttpError as error:
+        if not isinstance(error.__cause__, HistoryUnavailable):
+            raise
+        return error
+
+
+def _check_count(steps: Sequence[object]) -> None:
+    if len(steps) > STEPS_COUNT_MAX:
+        raise HttpError(
+            400,
+            f"last, entity: over {STEPS_COUNT_MAX} changes are kept of that time;"
+            " choose a shorter one, or entities by name (entity)",
+        )

@@ -9,9 +9,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import msgspec
 
@@ -35,6 +35,7 @@ _THREAD_COUNT: Final = 2_000
 """Rows that others wait for while they are merged; more are merged beside."""
 
 Rows = list[Sequence[object]]
+_T = TypeVar("_T")
 
 
 # Tuples of plain values are nothing that the collector of garbage looks into, at which everybody waits.
@@ -44,11 +45,13 @@ _Row = tuple[Any, ...]
 class _Rows(msgspec.Struct, frozen=True):
     node: str
     rows: msgspec.Raw
+    instance: str = ""
 
 
 class _Values(msgspec.Struct, frozen=True):
     node: str
     values: msgspec.Raw
+    instance: str = ""
 
 
 class RowsPart(Part, frozen=True):
@@ -59,7 +62,8 @@ class RowsPart(Part, frozen=True):
     @classmethod
     async def decoded(cls, content: bytes | bytearray) -> Self:
         outer = msgspec.json.decode(content, type=_Rows)
-        return cls(outer.node, await items_of(outer.rows, list[_Row], b"],[", most=LIMIT_MAX))
+        rows = await items_of(outer.rows, list[_Row], b"],[", most=LIMIT_MAX)
+        return cls(node=outer.node, instance=outer.instance, rows=rows)
 
     def unfit(self, question: object) -> str:
         return unfit(question.request, self.rows) if isinstance(question, QueryPart) else ""
@@ -73,9 +77,8 @@ class ValuesPart(Part, frozen=True):
     @classmethod
     async def decoded(cls, content: bytes | bytearray) -> Self:
         outer = msgspec.json.decode(content, type=_Values)
-        return cls(
-            outer.node, await items_of(outer.values, list[str], b'","', most=VALUES_COUNT_MAX)
-        )
+        values = await items_of(outer.values, list[str], b'","', most=VALUES_COUNT_MAX)
+        return cls(node=outer.node, instance=outer.instance, values=values)
 
 
 class QueryPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -179,7 +182,8 @@ class Queries:
         project = None if asked.tenant is None else asked.tenant.project
         question = QueryPart(asked.request, asked.now_us)
         own, parts = await asyncio.gather(
-            self._own_part(asked), self._others.ask("query", question, RowsPart, project)
+            _or_unavailable(self.own_rows(asked)),
+            self._others.ask("query", question, RowsPart, project),
         )
         missing = dict(parts.missing)
         told: list[Rows] = [list(each.rows) for each in parts.told]
@@ -195,12 +199,21 @@ class Queries:
 
     async def values(self, question: ValuesQuestion) -> tuple[list[str], Mapping[str, str]]:
         """Return what is listed, of all nodes, and whose part is missing; as :meth:`rows`, and ``QueryUnusable``."""
-        own = await self.own_values(question)
         if self._others is None:
-            return own, {}
-        parts = await self._others.ask("values", question, ValuesPart)
-        told = {*own, *(value for part in parts.told for value in part.values)}
-        return sorted(told)[:VALUES_COUNT_MAX], parts.missing
+            return await self.own_values(question), {}
+        own, parts = await asyncio.gather(
+            _or_unavailable(self.own_values(question)),
+            self._others.ask("values", question, ValuesPart),
+        )
+        missing, known = dict(parts.missing), [part.values for part in parts.told]
+        if not isinstance(own, HistoryUnavailable):
+            known.append(own)
+        elif not known:
+            raise own
+        else:
+            missing[self._name] = str(own)
+        told = {value for values in known for value in values}
+        return sorted(told)[:VALUES_COUNT_MAX], missing
 
     async def own_values(self, question: ValuesQuestion) -> list[str]:
         """Return what the own store lists."""
@@ -208,8 +221,9 @@ class Queries:
         rows = await self._history.select(statement.sql, statement.parameters)
         return [str(row[0]) for row in rows]
 
-    async def _own_part(self, asked: Asked) -> list[list[object]] | HistoryUnavailable:
-        try:
-            return await self.own_rows(asked)
-        except HistoryUnavailable as error:
-            return error
+
+async def _or_unavailable(own: Awaitable[_T]) -> _T | HistoryUnavailable:
+    try:
+        return await own
+    except HistoryUnavailable as error:
+        return error
