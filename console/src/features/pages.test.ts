@@ -13,7 +13,7 @@ import { LESSONS } from "./objects/teaching";
 import { overlayOf, SHOWN_COUNT } from "./topology/overlay";
 import { packed, placesOf } from "./topology/places";
 import { BOX, cablesOf, isOnWay, namesOf, spread, tunnelsOf, underlayOf, type Way } from "./topology/underlay";
-import { canProbe, carriageOf, missing, probeBody, probeSentence, ruleName, tracePath } from "./trace/trace";
+import { areNamed, canProbe, carriageOf, missing, probeBody, probeSentence, ruleName, tracePath } from "./trace/trace";
 
 test("a question to history survives the page's address", () => {
   for (const { title: _title, ...question } of [...PRESETS, ...STATISTICS]) expect(questionOf(searchOf(question))).toEqual(question);
@@ -159,10 +159,23 @@ test("a plan says which rules come and go, in words, and not which stay", () => 
   expect(change?.gone).toEqual(["direction >, protocol tcp, src addresses d:red:front, dst ports 23, action list deny"]);
   expect(change?.come).toEqual(["direction >, protocol tcp, src addresses d:red:front, dst ports 22, action list pass"]);
   expect(listChangeOf(null, [ruleOf(22, "pass")])?.gone).toEqual([]);
+  const [before, after] = [{ dynamic: false, acl_rule: [ruleOf(80, "pass")] }, { dynamic: false, acl_rule: [ruleOf(80, "pass"), ruleOf(22, "pass")] }];
+  expect(listChangeOf(before, after)).toEqual({ gone: [], come: change?.come });
+  expect(listChangeOf({ acl_rule: [] }, after)?.come).toHaveLength(2);
+  expect(listChangeOf({ name: "a", acl_rule: [ruleOf(80, "pass")] }, after)).toBeNull();
   expect(listChangeOf("a", "b")).toBeNull();
   expect(listChangeOf(["a"], ["b"])).toBeNull();
   expect(lineOf({ to: ["d", "red", "p"], attr: { sequence: "1" } })).toBe("d:red:p (1)");
   expect(lineOf(null)).toBe("—");
+});
+
+test("an end of a way is found by its project as well", () => {
+  const ports = [["d", "blue", "web1"], ["d", "red", "web1"]].map((fq_name) => ({ fq_name }));
+  const found = (typed: string) => areNamed(ports, typed).map(({ fq_name }) => fq_name[1]);
+  expect(found("web1")).toEqual(["blue", "red"]);
+  expect(found("Red:web")).toEqual(["red"]);
+  expect(found("d:blue:web1 ")).toEqual(["blue"]);
+  expect(found("green:web1")).toEqual([]);
 });
 
 test("a router joins the networks of its ports and the one outside; their projects are one block", () => {

@@ -26,7 +26,7 @@ from skytrail.runtime.tasks import FINAL
 
 PR_SET_PDEATHSIG: Final = 1
 STOP_GRACE_S: Final = 5.0
-READY_TIMEOUT_S: Final = 30.0
+READY_TIMEOUT_S: Final = 120.0
 
 # Loaded before any fork: a forked child must not open libraries.
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)

@@ -34,9 +34,18 @@ export interface ListChange {
   readonly come: readonly string[];
 }
 
+/** The list of a structure that says nothing else, such as the rules of an access list; others as they are. */
+function listIn(value: Json | undefined): Json {
+  if (!isDocument(value)) return value ?? [];
+  const said = Object.entries(value).filter(isSaid);
+  const [only] = said;
+  if (said.length === 0) return [];
+  return said.length === 1 && only !== undefined && isList(only[1]) ? only[1] : value;
+}
+
 /** What of a list goes and comes; null when the values are no lists of structures. Alike are those that read alike. */
 export function listChangeOf(from: Json | undefined, to: Json | undefined): ListChange | null {
-  const [one, other] = [from ?? [], to ?? []];
+  const [one, other] = [listIn(from), listIn(to)];
   if (!isList(one) || !isList(other) || ![...one, ...other].some((each) => isDocument(each))) return null;
   const [before, after] = [one.map(lineOf), other.map(lineOf)];
   return { gone: without(before, after), come: without(after, before) };

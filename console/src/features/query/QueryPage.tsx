@@ -140,7 +140,7 @@ function widthOf(name: string): number {
   if (isTime(name)) return 205;
   if (name === "Level" || name === "protocol") return 90;
   if (/Xmlmessage|ObjectLog|SystemLog/.test(name)) return 560;
-  if (/vn$|rule|^SUM/.test(name)) return 210;
+  if (/vn$|vmi$|rule|^SUM/.test(name)) return 210;
   return Math.max(130, name.length * 9);
 }
 

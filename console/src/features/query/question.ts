@@ -67,7 +67,8 @@ export const PRESETS: readonly Preset[] = [
     ...EMPTY,
     title: "Denied",
     table: "SessionRecordTable",
-    columns: ["T", "session_type", "vmi", ...ENDS, "drop_reason", "security_policy_rule", "vrouter"],
+    // What was refused of whom, and by what, is seen without scrolling.
+    columns: ["T", "drop_reason", "protocol", "server_port", "vmi", "remote_ip", "security_policy_rule", "vn", "remote_vn", "local_ip", "session_type", "vrouter"],
     matches: [{ name: "forward_action", op: 2, value: "pass" }],
     sort: "T",
   },

@@ -6,8 +6,11 @@ import { useDeferredValue, useState } from "react";
 
 import { list } from "../../api/client";
 import { lastName } from "../../model/document";
+import { areNamed } from "./trace";
 
 const SHOWN_COUNT = 30;
+/** Ports of other projects with that name are asked for too, as the server compares the last part of names. */
+const ASKED_COUNT = 500;
 
 interface Props {
   readonly label: string;
@@ -24,11 +27,11 @@ export function EndPicker({ label, anywhere, value, onChange }: Props) {
   const found = useQuery({
     queryKey: ["list", "virtual-machine-interface", "ends", wanted],
     queryFn: ({ signal }) =>
-      list("virtual-machine-interface", { filter, fields: ["virtual_network_refs"], sort: "fq_name", limit: SHOWN_COUNT }, signal),
+      list("virtual-machine-interface", { filter, fields: ["virtual_network_refs"], sort: "fq_name", limit: ASKED_COUNT }, signal),
     enabled: isOpen,
     placeholderData: keepPreviousData,
   });
-  const options = (found.data?.items ?? []).map((port) => ({
+  const options = areNamed(found.data?.items ?? [], typed).slice(0, SHOWN_COUNT).map((port) => ({
     value: port.fq_name.join(":"),
     label: (
       <>

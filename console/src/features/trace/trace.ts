@@ -154,3 +154,9 @@ export function probeSentence({ hops, agrees }: Probe): string {
   const end = last.drop_reason !== "" ? `dropped ${where}: ${last.drop_reason}` : last.point === "delivered" ? `delivered ${where}` : `last seen ${where}, then out of sight`;
   return `The probe was ${end}${agrees ? ", as the tables say." : ". The tables say otherwise."}`;
 }
+
+/** Those whose full name has what was typed, `red:web1` for one, in any case. */
+export function areNamed<Named extends { readonly fq_name: readonly string[] }>(ports: readonly Named[], typed: string): Named[] {
+  const wanted = typed.trim().toLowerCase();
+  return ports.filter(({ fq_name }) => fq_name.join(":").toLowerCase().includes(wanted));
+}
