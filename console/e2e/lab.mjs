@@ -156,10 +156,11 @@ async function sendingAProbe() {
   await axe("a probe");
   await picture("probe");
   // Under the pointer a button has colours of its own.
-  await page.getByRole("button", { name: "Dark colours" }).click();
-  await page.getByRole("button", { name: "Send a probe" }).hover();
-  await axe("a probe in dark colours");
-  await page.getByRole("button", { name: "Light colours" }).click();
+  for (const scheme of ["other", "first"]) {
+    await page.getByRole("button", { name: /^(Dark|Light) colours$/ }).click();
+    await page.getByRole("button", { name: "Send a probe" }).hover();
+    await axe(`a probe in the ${scheme} colours, under the pointer`);
+  }
 }
 
 async function seeingTrafficWithItsChanges() {

