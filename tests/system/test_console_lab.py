@@ -424,6 +424,7 @@ def run(stack, module, *arguments):
 
 def test_a_lost_analytics_node_is_named_on_every_page(tmp_path, eventually):
     ports = {name: free_port() for name in ("here", "there")}
+    subprocess.run([ROOT / "console/build.sh"], check=True, capture_output=True)
     with ExitStack() as stack:
         here, there = (Part(tmp_path, stack, name, ports) for name in ports)
         _, ready = run(stack, "api", "--data", tmp_path / "config", "--port", 0, "--analytics", here.url, "--console", ROOT / "build/console/site")  # fmt: skip
