@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import re
 import ssl
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from skytrail.runtime.asgi import AsgiApp, Request, Router, json_reply
 from skytrail.runtime.certificates import Authority
-from skytrail.testing.controller import wait_until
+from skytrail.testing.controller import Daemons, wait_until
 from skytrail.testing.keystone import FakeKeystone
 from skytrail.testing.served import served
 
@@ -71,17 +68,8 @@ def api(folder: Path, settings: str, *more: str) -> Iterator[int]:
     """A server with these security settings; gives its port."""
     (folder / "api.toml").write_text(settings)
     fixed = ("--data", str(folder / "store"), "--port", "0", "--security", str(folder / "api.toml"))
-    command = [sys.executable, "-m", "skytrail.daemons.api", *fixed, *more]
-    with (folder / "api.log").open("a") as log:
-        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-    try:
-        found = re.search(r"port=(\d+)", running.stdout.readline())
-        assert found is not None, (folder / "api.log").read_text()
-        yield int(found[1])
-    finally:
-        running.terminate()
-        running.wait()
-        running.stdout.close()
+    with Daemons(folder) as daemons:
+        yield int(daemons.start("api", *fixed, *more)["port"])
 
 
 @pytest.fixture(scope="module")

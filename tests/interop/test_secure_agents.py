@@ -6,8 +6,8 @@ import asyncio
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ from skytrail.runtime.clock import SystemClock
 from skytrail.runtime.introspection import read_table
 from skytrail.runtime.mutual_tls import MutualTls, TlsFolder
 from skytrail.testing.control_plane import inet_route, instance_of, routing_instance
-from skytrail.testing.controller import wait_until
+from skytrail.testing.controller import Daemons, wait_until
 from skytrail.wire.xmpp import ItemsEvent, Message, PublishRoute, Subscribe
 
 RED = instance_of("red")
@@ -330,22 +330,6 @@ def test_a_thousand_half_open_handshakes_leave_a_session_alone(folder: Path) -> 
     run(scenario)
 
 
-@contextmanager
-def _daemon(folder: Path, module: str, *arguments: str) -> Iterator[None]:
-    command = [sys.executable, "-m", f"skytrail.daemons.{module}", *arguments]
-    with (folder / f"{module}.log").open("a") as log:
-        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-    assert running.stdout is not None
-    try:
-        line = running.stdout.readline()
-        assert " ready" in line, (folder / f"{module}.log").read_text()
-        yield
-    finally:
-        running.terminate()
-        running.wait()
-        running.stdout.close()
-
-
 def _cli(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "skytrail.cli", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -355,8 +339,9 @@ def test_a_secure_controller_takes_a_host_with_the_certificate_it_issued(tmp_pat
     api, control, data = free_port(), free_port(), tmp_path / "data"
     refused = _cli("host-certificate", "compute-7", "--data", str(data), "--out", str(tmp_path))
     assert (refused.returncode, "--secure" in refused.stderr) == (2, True)
-    up = ("--data", str(data), "--secure", "--control-listen", "0.0.0.0", "--analytics-port", "0")
-    with _daemon(tmp_path, "up", *up, "--api-port", str(api), "--control-port", str(control)):
+    up = ("--data", data, "--secure", "--control-listen", "0.0.0.0", "--analytics-port", "0")
+    with Daemons(tmp_path) as daemons:
+        daemons.start("up", *up, "--api-port", api, "--control-port", control)
         issued = _cli(
             "host-certificate", "compute-7", "--data", str(data), "--out", str(tmp_path / "tls")
         )
@@ -368,15 +353,14 @@ def test_a_secure_controller_takes_a_host_with_the_certificate_it_issued(tmp_pat
             *("--state", str(tmp_path / "state"), "--socket", str(table), "--datapath", "fake"),
             *("--plug-socket", str(tmp_path / "plug.sock"), "--xmpp-tls", str(tmp_path / "tls")),
         )
-        with _daemon(tmp_path, "agent", "--name", "compute-7", *agent_of):
-            wait_until(
-                lambda: read_table(table, "sessions")[0]["state"] == "established", "session"
-            )
-            assert read_table(table, "sessions")[0]["encrypted"] is True
-        with _daemon(tmp_path, "agent", "--name", "compute-8", *agent_of):
-            wait_until(lambda: "session_refused" in (tmp_path / "up.log").read_text(), "refusal")
-            assert read_table(table, "sessions")[0]["state"] != "established"
-    logs = (tmp_path / "up.log").read_text() + (tmp_path / "agent.log").read_text()
+        daemons.start("agent", "--name", "compute-7", *agent_of)
+        wait_until(lambda: read_table(table, "sessions")[0]["state"] == "established", "session")
+        assert read_table(table, "sessions")[0]["encrypted"] is True
+        daemons.kill("agent")
+        daemons.start("agent", "--name", "compute-8", *agent_of)
+        wait_until(lambda: "session_refused" in daemons.log("up"), "refusal")
+        assert read_table(table, "sessions")[0]["state"] != "established"
+    logs = daemons.log("up") + daemons.log("agent")
     assert "'compute-8' came with the certificate of compute-7" in logs
     for key in ("data/security/hosts/ca.key", "data/security/hosts/control/key.pem", "tls/key.pem"):
         assert (tmp_path / key).read_text().splitlines()[1] not in logs

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import stat
 import subprocess
 import sys
@@ -19,28 +18,11 @@ from skytrail.client import Access, ApiClient, ApiError, ApiUnavailable
 from skytrail.client.messages import Call
 from skytrail.lab.io.machine import free_port
 from skytrail.runtime.certificates import Authority
-from skytrail.testing.controller import wait_until
+from skytrail.testing.controller import Daemons, wait_until
 from skytrail.testing.keystone import FakeKeystone
 from skytrail.testing.served import served
 
 PROJECT = ["default-domain", "default-project"]
-
-
-@contextmanager
-def process(folder: Path, module: str, *arguments: str) -> Iterator[str]:
-    """A daemon that is ready; gives its ready line."""
-    command = [sys.executable, "-m", f"skytrail.daemons.{module}", *arguments]
-    with (folder / f"{module}.log").open("a") as log:
-        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-    assert running.stdout is not None
-    try:
-        line = running.stdout.readline()
-        assert " ready" in line, (folder / f"{module}.log").read_text()
-        yield line
-    finally:
-        running.terminate()
-        running.wait()
-        running.stdout.close()
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +33,8 @@ def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, 
     arguments = ("--data", str(folder / "data"), "--secure")
     arguments += ("--api-port", str(port), "--control-port", str(control))
     arguments += ("--analytics-port", "0")
-    with process(folder, "up", *arguments) as line:
-        assert f"api=https://127.0.0.1:{port}" in line
+    with Daemons(folder) as daemons:
+        assert daemons.start("up", *arguments)["api"] == f"https://127.0.0.1:{port}"
         yield f"https://127.0.0.1:{port}", folder / "data"
 
 
@@ -134,13 +116,12 @@ def test_the_compiler_and_the_control_node_work_over_tls(controller, tmp_path) -
     identity = ("--api-ca", str(security / "ca.pem"), "--api-user", "component")
     identity += ("--api-password-file", str(secret))
 
-    with (
-        process(tmp_path, "compiler", "--api", url, "--socket", str(tmp_path / "c"), *identity),
-        process(
-            tmp_path, "control", "--api-url", url, "--name", "x", "--listen", "127.0.0.1",
-            "--port", "0", "--socket", str(tmp_path / "n"), *identity,
-        ),
-    ):  # fmt: skip
+    with Daemons(tmp_path) as daemons:
+        daemons.start("compiler", "--api", url, "--socket", tmp_path / "c", *identity)
+        daemons.start(
+            "control", "--api-url", url, "--name", "x", "--listen", "127.0.0.1",
+            "--port", "0", "--socket", tmp_path / "n", *identity,
+        )  # fmt: skip
         for name in ("c", "n"):
             wait_until(lambda name=name: healthy(tmp_path / name), f"{name} to see the API")
 
@@ -157,10 +138,8 @@ def healthy(path: Path) -> bool:
 def api(folder: Path, *arguments: str) -> Iterator[str]:
     """An API server alone; gives its port."""
     fixed = ("--data", str(folder / "store"), "--port", "0", "--socket", str(folder / "api.sock"))
-    with process(folder, "api", *fixed, *arguments) as line:
-        found = re.search(r"port=(\d+)", line)
-        assert found is not None
-        yield found[1]
+    with Daemons(folder) as daemons:
+        yield daemons.start("api", *fixed, *arguments)["port"]
 
 
 @pytest.fixture
