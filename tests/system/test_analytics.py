@@ -25,14 +25,24 @@ def uve(lab):
 
 
 @pytest.fixture
-def skytrail(lab):
+def done(lab):
     def run(*arguments):
-        done = CliRunner().invoke(main, [*arguments, "--analytics", lab.analytics_url])
-        assert done.exit_code == 0, done.output
-        # What is told beside a result goes to standard error: no part of the JSON.
-        return done.stdout if "--json" in arguments else done.output
+        finished = CliRunner().invoke(main, [*arguments, "--analytics", lab.analytics_url])
+        assert finished.exit_code == 0, finished.output
+        return finished
 
     return run
+
+
+@pytest.fixture
+def skytrail(done):
+    return lambda *arguments: done(*arguments).stdout
+
+
+@pytest.fixture
+def noted(done):
+    """What is said beside a result, for people."""
+    return lambda *arguments: done(*arguments).stderr
 
 
 def test_every_process_says_that_it_works(lab, uve, eventually):
@@ -256,7 +266,9 @@ def test_entity_is_shown_on_the_terminal(skytrail):
     assert "10.1.1.3" in shown
 
 
-def test_sessions_numbers_and_alarms_are_shown_on_the_terminal(lab, members, skytrail, eventually):
+def test_sessions_numbers_and_alarms_are_shown_on_the_terminal(
+    lab, members, skytrail, noted, eventually
+):
     connect(lab, members)
 
     def listed(*arguments):
@@ -280,12 +292,16 @@ def test_sessions_numbers_and_alarms_are_shown_on_the_terminal(lab, members, sky
 
     short = listed("sessions", "--network", "red:front")
     assert {row["vn"] for row in short} == {"default-domain:red:front"}
-    assert "SUM(vn_stats." in skytrail("stats", table)
+    assert "SUM(vn_stats." in noted("stats", table)
 
 
-def test_what_is_not_there_is_said(lab, skytrail):
-    assert "no such message came" in skytrail("logs", "--module", "nobody")
+def test_what_is_not_there_is_said(lab, noted):
+    assert "no such message came" in noted("logs", "--module", "nobody")
+    assert "no such session came in the last 10m" in noted("sessions", "--port", "1")
     place = ("--analytics", lab.analytics_url)
+    elsewhere = CliRunner().invoke(main, ["introspect", "drops", "--node", "compute1", *place])
+    assert elsewhere.exit_code == 1
+    assert f"Did you mean {lab.plan.hosts[0].namespace}" in elsewhere.output
     for wrong in (("stats", "StatTable.nope"), ("sessions", "--network", "red:nope")):
         done = CliRunner().invoke(main, [*wrong, *place])
         assert done.exit_code == 1, done.output

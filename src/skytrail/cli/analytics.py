@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from skytrail.cli import output
-from skytrail.cli.analytics_gaps import note_gaps
+from skytrail.cli.analytics_gaps import none_found, note_gaps
 from skytrail.cli.analytics_node import Analytics, NotKnown, node_options, opened_node
 from skytrail.cli.help_text import examples
 from skytrail.cli.names import did_you_mean
@@ -94,16 +94,11 @@ def logs(
         for row in rows if reverse else reversed(rows):
             _print(row, as_json=as_json)
         if not rows:
-            output.note(_no_logs(last, narrowed=bool(matches) or about is not None))
+            narrowed = bool(matches) or about is not None
+            output.note(none_found("message", last, narrowed=narrowed))
         note_gaps(node, last, "log")
         if tail:
             _follow(node, question, rows, as_json=as_json)
-
-
-def _no_logs(last: str, *, narrowed: bool) -> str:
-    fewer = " or fewer conditions" if narrowed else ""
-    such = "no such message" if narrowed else "no message"
-    return f"{such} came in the last {last}; a longer --last{fewer} may find some"
 
 
 def _question(about: str | None, chosen: Mapping[str, str | None]) -> tuple[str, list[object]]:

@@ -20,6 +20,12 @@ _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _EQUAL, _AT_LEAST = 1, 6
 
 
+def none_found(what: str, last: str, *, narrowed: bool) -> str:
+    """Return what is said of no rows: of which time, and how some may be found."""
+    such, fewer = ("such ", " or fewer conditions") if narrowed else ("", "")
+    return f"no {such}{what} came in the last {last}; a longer --last{fewer} may find some"
+
+
 def note_gaps(node: Analytics, last: str, kind: str) -> None:
     """Say which gaps of a kind (``log``, ``session``, ``uve``) reach into the time since ``last`` (``10m``) ago.
 

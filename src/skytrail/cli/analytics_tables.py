@@ -14,7 +14,7 @@ from rich.text import Text
 
 from skytrail.cli import output
 from skytrail.cli.analytics import checked_time
-from skytrail.cli.analytics_gaps import note_gaps
+from skytrail.cli.analytics_gaps import none_found, note_gaps
 from skytrail.cli.analytics_node import Analytics, node_options, opened_node
 from skytrail.cli.help_text import examples
 from skytrail.cli.lookup import only_fitting
@@ -141,7 +141,8 @@ def sessions(
                 )
         question["where"] = [matches] if matches else None
         rows = node.query(question)
-        _show(rows, chosen_columns, as_json=as_json, nothing="no session is known of that time")
+        nothing = none_found("session", last, narrowed=bool(matches))
+        _show(rows, chosen_columns, as_json=as_json, nothing=nothing)
         note_gaps(node, last, "session")
 
 
@@ -224,7 +225,7 @@ def stats(
             "sort_fields": [order] if order else None, "sort": 2,
         }  # fmt: skip
         rows = node.query(question)
-    _show(rows, columns, as_json=as_json, nothing="no number is known of that time")
+    _show(rows, columns, as_json=as_json, nothing=none_found("number", last, narrowed=bool(where)))
 
 
 def _match(given: str) -> dict[str, object]:

@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from skytrail.cli import output
-from skytrail.cli.analytics_node import node_options, opened_node
+from skytrail.cli.analytics_node import Analytics, node_options, opened_node
 from skytrail.cli.help_text import examples
+from skytrail.cli.names import did_you_mean
 from skytrail.cli.session import console, reported
 from skytrail.cli.values import Json, mapping, text
 from skytrail.runtime.terminal import printable
@@ -68,6 +69,9 @@ def introspect(
     with reported():
         node = opened_node(url, lab_name)
         found = mapping(node.call("GET", f"{path}?{urlencode(asked)}"))
+        failures = _rows(found, "failures")
+        strange = {text(each.get("node")) for each in failures if not each.get("process")}
+        connected = _nodes(node) if strange else frozenset[str]()
     if as_json:
         output.print_json(found)
     elif page is None:
@@ -80,12 +84,18 @@ def introspect(
         total = found.get("total")
         if isinstance(total, int) and total > len(rows):
             output.note(f"{len(rows)} of {total} rows; a greater --limit shows more")
-    failures = _rows(found, "failures")
     for each in failures:
         who = " ".join(filter(None, (text(each.get(name)) for name in _WHO)))
-        output.note(printable(f"{who}: {text(each.get('reason'))}"))
+        meant = did_you_mean(who, connected) if who in strange else ""
+        output.note(printable(f"{who}: {text(each.get('reason'))}.{meant}"))
     if failures:
         raise SystemExit(1)
+
+
+def _nodes(node: Analytics) -> frozenset[str]:
+    """Return the names of the machines whose processes are connected."""
+    processes = _rows(mapping(node.call("GET", "/api/v1/introspect")), "processes")
+    return frozenset(text(each.get("node")) for each in processes)
 
 
 def _condition(given: str) -> tuple[str, str]:
