@@ -42,6 +42,12 @@ def _port_option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the embedded store; made when it is not there.",
 )
+@click.option(
+    "--name",
+    metavar="NAME",
+    help="Name of control node and analytics, for a second controller of one machine (default: the "
+    "host's).",
+)
 @_port_option("--api-port", 8082, "TCP port of the API.", low=1)
 @_port_option("--control-port", 5269, "TCP port for agents.", low=1)
 @click.option(
@@ -90,6 +96,14 @@ def _port_option(
     "--snmp",
     is_flag=True,
     help="Poll physical-routers whose physical_router_snmp is true, and show how they are cabled.",
+)
+@click.option(
+    "--analytics-peer",
+    "analytics_peers",
+    multiple=True,
+    metavar="PLACE",
+    help="Analytics of another controller of this machine, unix:ITS_DATA/analytics.sock or, without "
+    "--secure, http://127.0.0.1:PORT: questions of history are answered from both.",
 )
 @click.option("--no-history", is_flag=True, help="Keep no logs: analytics knows the present only.")
 @click.option(

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from skytrail.analytics.alarm_routes import Route, RoutesUnusable, routes_of
 from skytrail.analytics.history_tables import KEPT, statements
@@ -22,6 +21,7 @@ from skytrail.daemons import (
     history_options,
     kafka_options,
     option_numbers,
+    peer_options,
 )
 from skytrail.daemons.api_access import access_of_options, add_access_options
 from skytrail.daemons.tls_folder import TLS_FOLDER_HELP, checked_folder
@@ -57,12 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     if options.syslog_tls_port and tls is None:
         parser.error("--syslog-tls-port needs --tls: the node shows a certificate, as devices do")
-    if options.peer and not options.history:
-        parser.error("--peer needs --history: each node answers for what it keeps itself")
-    if options.peer and options.history.startswith(("http:", "https:")):
-        parser.error(
-            "--peer is for embedded stores: nodes of one ClickHouse cluster share their tables"
-        )
+    peer_options.check(options, parser)
     login = history_options.login_of(options, parser)
     if options.show_tables:
         print(";\n".join(statements(dict(options.keep))) + ";")
@@ -117,31 +112,6 @@ def _routes(text: str) -> tuple[Route, ...]:
     except (OSError, RoutesUnusable) as error:
         raise argparse.ArgumentTypeError(f"{text}: {error}") from error
     return routes
-
-
-def _peer(text: str) -> str:
-    """Read where another node is; what is shown to it crosses no network in the clear."""
-    if not (text.isascii() and text.isprintable()):
-        # It is named in headers of answers.
-        raise argparse.ArgumentTypeError(f"{text!r}: only printable ASCII characters")
-    if text.startswith("unix:") and len(text) > len("unix:"):
-        return text
-    try:
-        parts = urlsplit(text)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text}: {error}") from error
-    if "@" in parts.netloc:
-        # Readers are told which node is missing, by this name.
-        raise argparse.ArgumentTypeError(
-            "a node's place holds no name or password: give --api-user and --api-password-file"
-        )
-    rest = parts.path.strip("/") or parts.query or parts.fragment
-    if parts.scheme not in {"http", "https"} or not host or rest:
-        raise argparse.ArgumentTypeError(f"{text} is not https://HOST:PORT or unix:PATH")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise argparse.ArgumentTypeError(f"{text}: another machine is asked over https")
-    return text.rstrip("/")
 
 
 def _kept(text: str) -> tuple[str, int]:
@@ -232,16 +202,7 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
         "ClickHouse cluster; without, there are no queries",
     )
     history_options.add_options(parser)
-    parser.add_argument(
-        "--peer",
-        type=_peer,
-        action="append",
-        default=[],
-        metavar="PLACE",
-        help="another node with an embedded store, https://HOST:PORT or unix:PATH; repeat it for each one: "
-        "questions of history are answered from all. It is shown the identity at the API "
-        "(--api-user, --api-token-file), of an administrator or global reader; all nodes may have the same list",
-    )
+    peer_options.add_option(parser)
     parser.add_argument(
         "--spool",
         type=Path,

@@ -22,6 +22,7 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import re
 import signal
 import socket
 import sys
@@ -36,6 +37,7 @@ from skytrail.daemons import (
     device_options,
     kafka_options,
     option_numbers,
+    peer_options,
 )
 from skytrail.daemons.port_holder import holder_of
 from skytrail.daemons.secure import WILDCARDS, SecureFiles, ensure, local_addresses
@@ -48,6 +50,7 @@ TELEMETRY = "telemetry"
 HISTORY = "history"
 SOCKET_PATH_BYTES_MAX = 107
 """Of a Unix socket on Linux, without the closing zero."""
+_NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 
 
 class CannotStart(Exception):
@@ -87,6 +90,8 @@ class Settings:
     """Where analytics listens to devices."""
     kafka: str = ""
     """Brokers, or a file about them, that analytics streams to; empty: nowhere."""
+    analytics_peers: tuple[str, ...] = ()
+    """Where other nodes are whose history is in answers too."""
     has_snmp: bool = False
     """Whether switches that configuration says so of are polled by SNMP."""
     allowed_hosts: tuple[str, ...] = ()
@@ -170,6 +175,7 @@ def commands(settings: Settings) -> tuple[Command, ...]:
         *((kafka_options.OPTION, settings.kafka) if settings.kafka else ()),
         *(("--history", str(settings.socket_path(HISTORY))) if settings.has_history else ()),
         *(("--spool", str(settings.data / "spool")) if settings.has_history else ()),
+        *(part for each in settings.analytics_peers for part in (peer_options.OPTION, each)),
         *(_analytics_security(settings.secure, settings.api_url) if settings.secure else ()),
         *web,
     )
@@ -386,6 +392,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     device_options.add_options(options)
     kafka_options.add_checked_option(options)
+    peer_options.add_option_of_up(options)
     options.add_argument(
         "--snmp",
         action="store_true",
@@ -397,7 +404,13 @@ def _parser() -> argparse.ArgumentParser:
         help="where hosts tell analytics what they do, at --control-listen; needs --secure; 0: nowhere "
         f"(default: {collectors.PORT}, on loopback nowhere)",
     )
-    options.add_argument("--name", default=socket.gethostname(), help="name of the control node")
+    options.add_argument(
+        "--name",
+        type=_node_name,
+        default=socket.gethostname(),
+        help="name of control node and analytics, for a second controller of one machine (default: "
+        "the host's)",
+    )
     options.add_argument(
         "--secure",
         action="store_true",
@@ -412,6 +425,15 @@ def _parser() -> argparse.ArgumentParser:
     allowed_hosts.add_option(options)
     options.add_argument("--log-level", default="info", choices=logs.LEVELS)
     return options
+
+
+def _node_name(text: str) -> str:
+    """Read a name as those of hosts are; it becomes a part of qualified names, with colons between."""
+    if not _NODE_NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text[:64]!r} is no name of a node: letters, digits, '.', '_' and '-', at most 253"
+        )
+    return text
 
 
 def _telemetry_port(chosen: argparse.Namespace) -> int:
@@ -433,6 +455,7 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
         )
     if chosen.telemetry_port and not chosen.secure:
         options.error("--telemetry-port needs --secure: hosts show certificates there")
+    peer_options.check_of_up(chosen, options)
     return Settings(
         data=chosen.data.resolve(),
         api_port=chosen.api_port,
@@ -450,6 +473,7 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
         devices=device_options.settings_of(chosen),
         kafka=chosen.kafka or "",
         has_history=not chosen.no_history,
+        analytics_peers=tuple(chosen.analytics_peer),
         has_snmp=chosen.snmp,
         allowed_hosts=tuple(chosen.allowed_host),
         streams_per_client=chosen.streams_per_client,

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from skytrail.cli.up import up
 
 # Of the program alone: what only whoever starts it by itself sets.
-ONLY_OF_THE_PROGRAM = {"--help", "--log-level", "--name"}
+ONLY_OF_THE_PROGRAM = {"--help", "--log-level"}
 
 
 def test_every_option_of_the_program_is_one_of_the_command() -> None:
@@ -41,8 +41,9 @@ def test_options_are_handed_on(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(os, "execv", note)
 
     given = [
-        "--data", str(tmp_path), "--kafka", "k1:9092,k2:9092", "--snmp", "--telemetry-port", "0",
+        "--data", str(tmp_path), "--name", "second", "--kafka", "k1:9092,k2:9092", "--snmp", "--telemetry-port", "0",
         "--device", "192.0.2.1", "--device", "198.51.100.0/24",
+        "--analytics-peer", "unix:a.sock", "--analytics-peer", "http://127.0.0.1:8081",
     ]  # fmt: skip
     result = CliRunner().invoke(up, given)
 
@@ -50,8 +51,9 @@ def test_options_are_handed_on(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Non
     [command] = started
     handed_on = command[command.index("skytrail.daemons.up") + 1 :]
     assert handed_on == [
-        "--data", str(tmp_path), "--api-port", "8082", "--control-port", "5269",
+        "--data", str(tmp_path), "--name", "second", "--api-port", "8082", "--control-port", "5269",
         "--analytics-port", "8081", "--sandesh-port", "0", "--syslog-port", "0", "--sflow-port", "0",
         "--ipfix-port", "0", "--device", "192.0.2.1", "--device", "198.51.100.0/24",
         "--telemetry-port", "0", "--kafka", "k1:9092,k2:9092", "--snmp",
+        "--analytics-peer", "unix:a.sock", "--analytics-peer", "http://127.0.0.1:8081",
     ]  # fmt: skip
