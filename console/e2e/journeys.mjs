@@ -73,12 +73,16 @@ async function editingRulesAsATable() {
   await picture("rules");
   await page.getByRole("button", { name: "Remove rule 2" }).click();
   await save("front-back");
-  await page.getByRole("table", { name: "Entries" }).getByRole("cell", { name: "22-23", exact: true }).waitFor();
+  await page.getByRole("table", { name: "Rules" }).getByRole("cell", { name: "22-23", exact: true }).waitFor();
   await axe("rules to be read");
   const { json } = await api("GET", "/api/v1/network-policy/by-name/default-domain:red:front-back");
   const [first, second, ...more] = json.network_policy_entries.policy_rule;
   check(more.length === 0 && second.action_list.simple_action === "pass", "the other rule is not as it was");
   check(first.dst_ports[0].start_port === 22 && first.dst_ports[0].end_port === 23, "the ports are not what was typed");
+  await page.getByRole("tab", { name: "History" }).click();
+  await page.getByText(/^− .*, dst ports 23, action list deny$/).waitFor();
+  await page.getByText(/^\+ .*, dst ports 22-23, action list deny$/).waitFor();
+  await axe("what of a list was changed");
 }
 
 async function tracingWithoutAgents() {

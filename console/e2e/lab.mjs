@@ -48,6 +48,11 @@ async function findingADeniedFlowAndAllowingIt() {
   await open("/flows?from=now-10m");
   await page.getByRole("button", { name: BETWEEN }).waitFor();
   await axe("the service map");
+  await open("/query");
+  await page.getByText("Denied", { exact: true }).click();
+  await page.getByRole("gridcell", { name: /network policy front-back/ }).first().getByRole("link", { name: "front-back" }).waitFor();
+  await axe("what was denied, and by what");
+  await open("/flows?from=now-10m");
   const telnet = await between(BETWEEN, "tcp 23");
   await telnet.getByText("by a rule of network policy").waitFor();
   await telnet.getByRole("link", { name: "why" }).first().waitFor();

@@ -12,6 +12,8 @@ export interface Identity {
   readonly is_admin: boolean;
   readonly is_reader: boolean;
   readonly aaa_mode: string;
+  /** Whether the server has users of its own. */
+  readonly keeps_users: boolean;
   /** Full name of the project whose part of analytics he sees. */
   readonly analytics_project?: string | null;
   /** Whether he may say of that project's alarms that they were seen. */

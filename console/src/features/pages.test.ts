@@ -6,7 +6,7 @@ import { sameAt, timeAsOf, timeIn } from "../api/moment";
 import model from "../generated/model.json";
 import type { Catalog } from "../model/catalog";
 import type { ConfigObject, Document } from "../model/document";
-import { partsOf } from "./guide/example";
+import { choiceOf, MARK, partsOf } from "./guide/example";
 import { bodyOf, csvOf, PRESETS, questionOf, readable, searchOf, showsWays, STATISTICS, wayOf } from "./query/question";
 import { lineOf, listChangeOf } from "./objects/planText";
 import { LESSONS } from "./objects/teaching";
@@ -96,7 +96,7 @@ test("projects that nothing joins stand beside each other, each network within i
 
 test("the example refers to nothing it did not make before", () => {
   const made = new Set<string>(["domain default-domain"]);
-  for (const { type, name, object } of partsOf().flatMap((part) => part.operations)) {
+  for (const { type, name, object } of partsOf(["red", "blue"]).flatMap((part) => part.operations)) {
     for (const [member, refs] of Object.entries(object ?? {}).filter(([each]) => each.endsWith("_refs"))) {
       const target = member.replace(/_refs$/, "").replaceAll("_", "-");
       for (const ref of refs as unknown as { to: string[] }[]) expect(made).toContain(`${target} ${ref.to.join(":")}`);
@@ -145,6 +145,19 @@ test("questions to analytics end at the moment that is shown", () => {
 test("lessons are about types that there are", () => {
   const { objects } = model as unknown as Catalog;
   expect(Object.keys(LESSONS).filter((type) => objects[type] === undefined)).toEqual([]);
+});
+
+function tenant(name: string, isOurs: boolean) {
+  return { uuid: name, fq_name: ["default-domain", name], ...(isOurs ? { annotations: { key_value_pair: [MARK] } } : {}) };
+}
+
+test("first steps take names that nobody has, and know what they made", () => {
+  expect(choiceOf([])).toEqual({ tenants: ["red", "blue"], made: [], taken: [], isFree: true });
+  expect(choiceOf([tenant("red", false)])).toMatchObject({ tenants: ["first-red", "first-blue"], made: [], taken: ["red"], isFree: true });
+  const made = [tenant("first-red", true), tenant("first-blue", true)];
+  expect(choiceOf([tenant("red", false), ...made])).toMatchObject({ tenants: ["first-red", "first-blue"], made, isFree: false });
+  expect(choiceOf([tenant("red", true), tenant("blue", true)])).toMatchObject({ tenants: ["red", "blue"], isFree: false });
+  expect(choiceOf([tenant("red", false), tenant("first-blue", false)])).toMatchObject({ made: [], taken: ["first-blue", "red"], isFree: false });
 });
 
 function ruleOf(port: number, action: string): Document {

@@ -101,7 +101,12 @@ export function typesTitle(name: string): string {
 }
 
 /** `virtual_network_refs` -> `Virtual network`, `mtu` -> `MTU`; without the type's own name before it. */
+/** Of members whose name says less than what they are. */
+const FIELD_TITLES: Readonly<Record<string, string>> = { network_policy_entries: "Rules", security_group_entries: "Rules" };
+
 export function fieldTitle(name: string, typeName = ""): string {
+  const title = FIELD_TITLES[name];
+  if (title !== undefined) return title;
   const prefix = `${typeName.replaceAll("-", "_")}_`.toLowerCase();
   const isProperty = !name.endsWith("_refs") && name.toLowerCase().startsWith(prefix) && name.length > prefix.length;
   return sentence((isProperty ? name.slice(prefix.length) : name.replace(/_refs$/, "")).split("_"));

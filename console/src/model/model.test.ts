@@ -64,6 +64,7 @@ test("names of types and fields read as words", () => {
   expect(["network-ipam", "qos-config"].map((each) => midSentence(typeTitle(each)))).toEqual(["network IPAM", "QOS config"]);
   expect(fieldTitle("virtual_network_refs")).toBe("Virtual network");
   expect(fieldTitle("virtual_network_network_id", "virtual-network")).toBe("Network ID");
+  expect(fieldTitle("network_policy_entries", "network-policy")).toBe("Rules");
 });
 
 test("every type is in the navigation once", () => {

@@ -53,6 +53,7 @@ def test_login_gives_a_token_that_works_in_both_headers(server) -> None:
     for header in ({"x_auth_token": token}, {"authorization": f"Bearer {token}"}):
         me = server.call("GET", "/api/v1/whoami", **header).json
         assert (me["user"], me["is_admin"], me["roles"]) == ("ann", True, ["admin"])
+        assert me["keeps_users"] is True
 
 
 def test_basic_works_and_is_checked_every_time(server) -> None:

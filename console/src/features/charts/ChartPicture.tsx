@@ -2,6 +2,7 @@
 
 import { type KeyboardEvent, type PointerEvent, useRef } from "react";
 
+import { moment } from "../../api/moment";
 import { useRoom } from "../../graph/useRoom";
 import { bytesText } from "../../model/units";
 import { type Chart, latestOf, type Marker, nearest, pathOf, type Scale, scaleOf, SIZE } from "./series";
@@ -35,19 +36,20 @@ export function ChartPicture({ chart, markers, tells, pointed, onPoint }: Props)
   const width = useRoom(frame).width || WIDTH_PX;
   const scale = scaleOf(chart, width);
   const told = chart.lines.map((line) => `${line.title} ${valueText(latestOf(line), chart.unit)}`).join(", ");
+  const latest = moment.get() === null ? "now" : "last";
   const at = pointed === null ? null : nearest(chart.times, pointed);
   return (
     <figure className="chart" aria-label={chart.title}>
       <figcaption>
         <strong>{chart.title}</strong>
         {chart.lines.map((line, index) => (
-          <span key={line.title} className={`chart-legend chart-${index}`}>{line.title} {valueText(latestOf(line), chart.unit)}</span>
+          <span key={line.title} className={`chart-legend chart-${index}`}>{line.title} {valueText(latestOf(line), chart.unit)} {latest}</span>
         ))}
         {chart.lines.length === 0 && <span className="form-note">nothing was told in this time</span>}
         {markers.length > 0 && <span className="chart-legend chart-change">{markers.length === 1 ? "1 change" : `${markers.length} changes`}</span>}
       </figcaption>
       <div ref={frame} className="chart-frame" tabIndex={0} role="group" aria-label={`${chart.title}: arrows show values`} {...pointing(chart, width, at, onPoint)}>
-        <svg width={width} height={SIZE.height} role="img" aria-label={`${chart.title}, last: ${told}`}>
+        <svg width={width} height={SIZE.height} role="img" aria-label={`${chart.title}, ${latest}: ${told}`}>
           <Axes chart={chart} scale={scale} width={width} />
           {markers.map((marker) => <MarkerLine key={marker.change} marker={marker} x={Math.min(width - SIZE.right, scale.x(marker.time))} />)}
           {chart.lines.map((line, index) => <path key={line.title} d={pathOf(line, chart.times, scale)} className={`chart-line chart-${index}`} />)}

@@ -14,6 +14,11 @@ test("all is well when nothing is raised and everything runs", () => {
   expect(healthOf([], RUNNING)).toEqual({ state: "well", title: "All is well", detail: "3 processes on 2 nodes, all functional. No alarm is raised." });
 });
 
+test("nothing that is told is not well", () => {
+  expect(healthOf([], [])).toMatchObject({ state: "warned", title: "Nothing is known yet" });
+  expect(healthOf([alarm(0)], [])).toMatchObject({ state: "ill", title: "1 alarm" });
+});
+
 test("severe alarms and processes that do not run are worse than what is minor or seen", () => {
   expect(healthOf([alarm(2)], RUNNING)).toMatchObject({ state: "warned", title: "1 alarm" });
   expect(healthOf([alarm(0, true)], RUNNING)).toMatchObject({ state: "warned", detail: "3 processes on 2 nodes. 1 alarm acknowledged." });

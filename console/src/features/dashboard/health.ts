@@ -25,6 +25,7 @@ export function healthOf(alarms: readonly Alarm[], processes: readonly Process[]
   const unwell = processes.filter(({ health }) => health !== "Functional");
   const nodes = new Set(processes.map(({ node }) => node)).size;
   const ran = `${counted(processes.length, "process", "processes")} on ${counted(nodes, "node")}`;
+  if (alarms.length === 0 && processes.length === 0) return { state: "warned", title: "Nothing is known yet", detail: "No process has told of itself." };
   if (alarms.length === 0 && unwell.length === 0) return { state: "well", title: "All is well", detail: `${ran}, all functional. No alarm is raised.` };
   const parts = [
     alarms.length > 0 ? counted(alarms.length, "alarm") : "",

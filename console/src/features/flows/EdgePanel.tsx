@@ -6,7 +6,6 @@ import { useState } from "react";
 import { Link } from "react-router";
 
 import { moment } from "../../api/moment";
-import { midSentence, typeTitle } from "../../model/catalog";
 import { lastName } from "../../model/document";
 import { bytesText } from "../../model/units";
 import { cellText, wayOf } from "../query/question";
@@ -14,6 +13,7 @@ import { EVERYBODY } from "../../policy/firewall";
 import { type Decider, deciderOf } from "./allow";
 import { AllowDrawer } from "./AllowDrawer";
 import { type Edge, nodeName, PROTOCOL_NAMES, type Row, type Service, serviceName, verdictOf } from "./flows";
+import { HolderLink } from "./NamedDecider";
 import { useRecords, useRule } from "./useFlows";
 
 interface Props {
@@ -96,7 +96,7 @@ function Decided({ service }: { readonly service: Service }) {
   if (decider !== null) return <p>Denied {where}: no rule of {decider.what} <Names decider={decider} /> allows it.</p>;
   if (rule.data === undefined) return <p>Denied {where} by rule <span className="mono">{service.rule}</span></p>;
   if (rule.data === null) return <p>Denied {where} by a rule that is not there any more.</p>;
-  return <p>Denied {where} by a rule of {midSentence(typeTitle(rule.data.type))} <Link to={`/o/${rule.data.type}/${rule.data.uuid}`}>{lastName(rule.data.name)}</Link></p>;
+  return <p>Denied {where} by a rule of <HolderLink holder={rule.data} /></p>;
 }
 
 function Names({ decider: { names, type } }: { readonly decider: Decider }) {

@@ -10,12 +10,9 @@ import { list, type Operation, transact } from "../../api/client";
 import { isAdministrator } from "../../api/session";
 import { useConsole } from "../../app/context";
 import { midSentence, typeTitle } from "../../model/catalog";
-import { type ConfigObject, isDocument, isList, lastName } from "../../model/document";
+import { lastName } from "../../model/document";
 import { PlanPreview } from "../objects/PlanPreview";
-import { MACHINES, MARK, partsOf, TENANTS } from "./example";
-
-const PARTS = partsOf();
-const OPERATIONS = PARTS.flatMap((part) => part.operations);
+import { choiceOf, MACHINES, NAMES, partsOf } from "./example";
 
 export function GuidePage() {
   const { identity } = useConsole();
@@ -25,7 +22,7 @@ export function GuidePage() {
   const [isBusy, setIsBusy] = useState(false);
   const projects = useQuery({
     queryKey: ["list", "project", "guide"],
-    queryFn: () => list("project", { filter: [`name:in:${TENANTS.join(",")}`], fields: ["annotations"] }),
+    queryFn: () => list("project", { filter: [`name:in:${NAMES.join(",")}`], fields: ["annotations"] }),
     retry: false,
   });
   const machines = useQuery({
@@ -33,10 +30,13 @@ export function GuidePage() {
     queryFn: () => list("virtual-machine", { filter: [`name:in:${MACHINES.join(",")}`], fields: [] }),
     retry: false,
   });
-  const there = projects.data?.items ?? [];
-  const isOurs = there.length > 0 && there.every(isMarked);
-  const isTaken = there.length > 0 && !isOurs;
+  const { tenants, made, taken, isFree } = choiceOf(projects.data?.items ?? []);
+  const parts = partsOf(tenants);
+  const all = parts.flatMap((part) => part.operations);
+  const isOurs = made.length > 0;
+  const [first, second] = tenants;
   const mayBuild = isAdministrator(identity);
+  const isOff = !mayBuild || !isFree || projects.isLoading;
   const run = async (operations: readonly Operation[], told: string) => {
     setIsBusy(true);
     setFault("");
@@ -51,30 +51,40 @@ export function GuidePage() {
     }
   };
   const remove = [
-    ...there.map((each): Operation => ({ op: "delete", type: "project", uuid: each.uuid, cascade: true })),
+    ...made.map((each): Operation => ({ op: "delete", type: "project", uuid: each.uuid, cascade: true })),
     ...(machines.data?.items ?? []).map((each): Operation => ({ op: "delete", type: "virtual-machine", uuid: each.uuid, cascade: true })),
   ];
   return (
     <div className="page">
       <div className="page-head">
         <h1>First steps</h1>
-        <span className="form-note">Two tenants, red and blue, in one transaction: all of it or nothing</span>
+        <span className="form-note">Two tenants, {first} and {second}, in one transaction: all of it or nothing</span>
         <span className="spread" />
         {isOurs && mayBuild && (
-          <Popconfirm title="Delete the projects red and blue with all that is in them?" okText="Delete" onConfirm={() => void run(remove, "Taken away")}>
+          <Popconfirm title={`Delete the projects ${first} and ${second} with all that is in them?`} okText="Delete" onConfirm={() => void run(remove, "Taken away")}>
             <Button danger loading={isBusy}>Take it away again</Button>
           </Popconfirm>
         )}
-        <PlanPreview operations={OPERATIONS} disabled={!mayBuild || isTaken || isOurs} />
-        <Button type="primary" icon={<RocketOutlined />} loading={isBusy} disabled={!mayBuild || isTaken || isOurs} onClick={() => void run(OPERATIONS, "Built")}>
+        <PlanPreview operations={all} disabled={isOff} />
+        <Button type="primary" icon={<RocketOutlined />} loading={isBusy} disabled={isOff} onClick={() => void run(all, "Built")}>
           Build it
         </Button>
       </div>
       {!mayBuild && <Alert type="info" showIcon title="Projects are made by administrators: below is what the example has, for you to read." />}
-      {isTaken && <Alert type="info" showIcon title="There is a project red or blue already, which this guide did not make: it leaves them alone." />}
+      {mayBuild && taken.length > 0 && isFree && (
+        <Alert type="info" showIcon title={`There is a project ${taken.join(" and ")} already, which this guide did not make and leaves alone: it builds ${first} and ${second}.`} />
+      )}
+      {mayBuild && taken.length > 0 && !isFree && !isOurs && (
+        <Alert
+          type="info"
+          showIcon
+          title={`There are projects ${taken.join(", ")} already, which this guide did not make: it builds nothing.`}
+          description={<>Read below what it would build, and look at what is there: <Link to="/topology">Topology</Link>, <Link to="/o/project">projects</Link>.</>}
+        />
+      )}
       {fault !== "" && <Alert type="error" showIcon role="alert" title={fault} />}
       <ol className="guide">
-        {PARTS.map((part) => (
+        {parts.map((part) => (
           <li key={part.title}>
             <h2>{isOurs && <CheckCircleFilled style={{ color: "var(--good)" }} />} {part.title}</h2>
             <p>{part.why}</p>
@@ -85,7 +95,7 @@ export function GuidePage() {
           <h2>Look at it</h2>
           {isOurs ? (
             <ul>
-              <li><Link to="/topology">Topology</Link>: red's networks with the policy between them, blue apart.</li>
+              <li><Link to="/topology">Topology</Link>: the networks of {first} with the policy between them, {second} apart.</li>
               <li><Link to="/o/network-policy?q=front-back">The policy</Link>: edit its rules as a table; <strong>Preview</strong> says who would reach whom.</li>
               <li><Link to="/o/virtual-machine-interface">The ports</Link>: each has an address already.</li>
             </ul>
@@ -103,12 +113,6 @@ export function GuidePage() {
       </ol>
     </div>
   );
-}
-
-function isMarked(project: ConfigObject): boolean {
-  const held = project["annotations"];
-  const pairs = isDocument(held) && isList(held["key_value_pair"]) ? held["key_value_pair"].filter(isDocument) : [];
-  return pairs.some((pair) => pair["key"] === MARK.key && pair["value"] === MARK.value);
 }
 
 function shown({ type, name = [], object = {} }: Operation): string {

@@ -1,12 +1,41 @@
 /** The two tenants of the example, as operations of one transaction. Pure. */
 
 import type { Operation } from "../../api/client";
-import type { Document } from "../../model/document";
+import { type ConfigObject, type Document, isDocument, isList, lastName } from "../../model/document";
 
 const DOMAIN = "default-domain";
-export const TENANTS = ["red", "blue"] as const;
+
+export type Tenants = readonly [string, string];
+/** Names that the tenants get: the first pair of which none is somebody else's. */
+const PAIRS: readonly Tenants[] = [["red", "blue"], ["first-red", "first-blue"]];
+export const NAMES: readonly string[] = PAIRS.flat();
 /** Says that the guide made a project, so that it may take it away. */
 export const MARK = { key: "made_by", value: "first-steps" } as const;
+
+function isMarked(project: ConfigObject): boolean {
+  const held = project["annotations"];
+  const pairs = isDocument(held) && isList(held["key_value_pair"]) ? held["key_value_pair"].filter(isDocument) : [];
+  return pairs.some((pair) => pair["key"] === MARK.key && pair["value"] === MARK.value);
+}
+
+export interface Choice {
+  readonly tenants: Tenants;
+  /** Projects that the guide made: there is nothing to build, but to take away. */
+  readonly made: readonly ConfigObject[];
+  /** Names that others have. */
+  readonly taken: readonly string[];
+  readonly isFree: boolean;
+}
+
+/** Which names to build with, where there are these projects with one of `NAMES`. */
+export function choiceOf(projects: readonly ConfigObject[]): Choice {
+  const among = (names: readonly string[]) => projects.filter(({ fq_name }) => names.includes(lastName(fq_name)));
+  const taken = [...new Set(projects.filter((each) => !isMarked(each)).map(({ fq_name }) => lastName(fq_name)))].toSorted();
+  const ours = PAIRS.find((pair) => among(pair).length > 0 && among(pair).every(isMarked));
+  const free = PAIRS.find((pair) => among(pair).length === 0);
+  const tenants = ours ?? free ?? PAIRS[0] ?? ["", ""];
+  return { tenants, made: ours === undefined ? [] : among(ours), taken, isFree: ours === undefined && free !== undefined };
+}
 
 function apply(type: string, name: readonly string[], object: Document = {}): Operation {
   return { op: "apply", type, name: [DOMAIN, ...name], object: { ...object, fq_name: [DOMAIN, ...name] } };
@@ -25,13 +54,13 @@ function network(tenant: string, name: string, prefix: string, policy: string | 
   });
 }
 
-function policyRule(action: string, protocol: string, first: number, last: number): Document {
+function policyRule(tenant: string, action: string, protocol: string, first: number, last: number): Document {
   return {
     direction: "<>",
     protocol,
-    src_addresses: [{ virtual_network: `${DOMAIN}:red:front` }],
+    src_addresses: [{ virtual_network: `${DOMAIN}:${tenant}:front` }],
     src_ports: [{ start_port: -1, end_port: -1 }],
-    dst_addresses: [{ virtual_network: `${DOMAIN}:red:back` }],
+    dst_addresses: [{ virtual_network: `${DOMAIN}:${tenant}:back` }],
     dst_ports: [{ start_port: first, end_port: last }],
     action_list: { simple_action: action },
   };
@@ -60,15 +89,10 @@ function group(tenant: string, name: string, rules: readonly Document[]): Operat
 }
 
 /** Machines are named by their uuids, and belong to no project: they are taken away by name. */
-const MACHINE_OF: Readonly<Record<string, string>> = {
-  "red web1": "f1257000-57e9-4000-8000-000000000001",
-  "red app": "f1257000-57e9-4000-8000-000000000002",
-  "blue web1": "f1257000-57e9-4000-8000-000000000003",
-};
-export const MACHINES: readonly string[] = Object.values(MACHINE_OF);
+export const MACHINES = [1, 2, 3].map((place) => `f1257000-57e9-4000-8000-00000000000${place}`);
 
-function port(tenant: string, name: string, where: string, guard: string): Operation[] {
-  const uuid = MACHINE_OF[`${tenant} ${name}`] ?? "";
+function port(machine: number, tenant: string, name: string, where: string, guard: string): Operation[] {
+  const uuid = MACHINES[machine] ?? "";
   return [
     { op: "apply", type: "virtual-machine", name: [uuid], object: { uuid, fq_name: [uuid], display_name: `${tenant}-${name}` } },
     apply("virtual-machine-interface", [tenant, name], {
@@ -96,7 +120,7 @@ export interface Part {
   readonly operations: readonly Operation[];
 }
 
-export function partsOf(): Part[] {
+export function partsOf([first, second]: Tenants): Part[] {
   const open = [groupRule(EVERYBODY, true, "any", ANY_PORT), groupRule(EVERYBODY, false, "any", ANY_PORT)];
   const webOnly = [
     groupRule(FRONT, true, "icmp", ANY_PORT),
@@ -107,40 +131,40 @@ export function partsOf(): Part[] {
     {
       title: "Two tenants",
       why: "A project is a tenant: what it has is its own. Both get an IPAM, which gives addresses.",
-      operations: TENANTS.flatMap((tenant) => [
+      operations: [first, second].flatMap((tenant) => [
         apply("project", [tenant], { parent_type: "domain", annotations: { key_value_pair: [MARK] } }),
         apply("network-ipam", [tenant, "ipam"], { parent_type: "project" }),
       ]),
     },
     {
-      title: "A policy between two networks of red",
+      title: `A policy between two networks of ${first}`,
       why: "Networks do not reach each other until a policy lets them. This one lets everything pass but telnet.",
       operations: [
-        apply("network-policy", ["red", "front-back"], {
+        apply("network-policy", [first, "front-back"], {
           parent_type: "project",
-          network_policy_entries: { policy_rule: [policyRule("deny", "tcp", 23, 23), policyRule("pass", "any", -1, -1)] },
+          network_policy_entries: { policy_rule: [policyRule(first, "deny", "tcp", 23, 23), policyRule(first, "pass", "any", -1, -1)] },
         }),
       ],
     },
     {
       title: "Networks",
-      why: "Red has front and back; blue has a front with the very same addresses: nothing of one is seen by the other.",
+      why: `Of ${first}: front and back; of ${second}: a front with the very same addresses. Nothing of one is seen by the other.`,
       operations: [
-        network("red", "front", "10.1.1.0", "front-back"),
-        network("red", "back", "10.1.2.0", "front-back"),
-        network("blue", "front", "10.1.1.0", null),
+        network(first, "front", "10.1.1.0", "front-back"),
+        network(first, "back", "10.1.2.0", "front-back"),
+        network(second, "front", "10.1.1.0", null),
       ],
     },
     {
       title: "Security groups and ports",
-      why: "A port is where a workload, a machine or a container, is plugged; its group says what may reach it. Red's app lets in ping and web from front only.",
+      why: "A port is where a workload, a machine or a container, is plugged; its group says what may reach it. The app of the first tenant lets in ping and web from front only.",
       operations: [
-        group("red", "open", open),
-        group("red", "web-only", webOnly),
-        group("blue", "open", open),
-        ...port("red", "web1", "front", "open"),
-        ...port("red", "app", "back", "web-only"),
-        ...port("blue", "web1", "front", "open"),
+        group(first, "open", open),
+        group(first, "web-only", webOnly),
+        group(second, "open", open),
+        ...port(0, first, "web1", "front", "open"),
+        ...port(1, first, "app", "back", "web-only"),
+        ...port(2, second, "web1", "front", "open"),
       ],
     },
   ];

@@ -8,9 +8,10 @@ import { Link } from "react-router";
 import { asOf, call } from "../../api/client";
 import { moment } from "../../api/moment";
 import { typeTitle } from "../../model/catalog";
-import { type Document, type Json, lastName } from "../../model/document";
+import { type Document, lastName } from "../../model/document";
 import { useConsole } from "../../app/context";
 import { travel } from "../../app/TimeMachine";
+import { FieldChange, type MemberChange } from "../objects/FieldChange";
 import { PlanTables } from "../objects/PlanPreview";
 
 interface Change {
@@ -18,7 +19,7 @@ interface Change {
   readonly type: string;
   readonly uuid: string;
   readonly fq_name: readonly string[];
-  readonly fields?: readonly { readonly path: string; readonly from?: Json; readonly to?: Json }[];
+  readonly fields?: readonly MemberChange[];
 }
 
 interface Entry {
@@ -98,21 +99,13 @@ function Changes({ entry }: { readonly entry: Entry }) {
             ? lastName(each.fq_name)
             : <Link style={{ textDecoration: "underline" }} to={`/o/${each.type}/${each.uuid}`}>{lastName(each.fq_name)}</Link>}
           {(each.fields ?? []).slice(0, SHOWN_COUNT).map((field) => (
-            <div key={field.path} className="mono form-note" style={{ overflowWrap: "anywhere" }}>
-              {field.path}: {text(field.from)} → {text(field.to)}
-            </div>
+            <FieldChange key={field.path} change={field} most={SHOWN_COUNT} />
           ))}
         </div>
       ))}
       {entry.operations.length > SHOWN_COUNT && <span className="form-note">and {entry.operations.length - SHOWN_COUNT} more</span>}
     </>
   );
-}
-
-function text(value: Json | undefined): string {
-  if (value === undefined || value === null) return "—";
-  const whole = JSON.stringify(value);
-  return whole.length > 120 ? `${whole.slice(0, 120)}…` : whole;
 }
 
 function Revert({ change, onClose }: { readonly change: string; readonly onClose: () => void }) {

@@ -35,7 +35,7 @@ export function AlarmTable() {
       tableLayout="fixed"
       expandable={WHOLE}
       pagination={false}
-      locale={{ emptyText: <Empty image={Empty.PRESENTED_IMAGE_SIMPLE} description="No alarm is raised" /> }}
+      locale={{ emptyText: <Empty image={Empty.PRESENTED_IMAGE_SIMPLE} description={alarms.isLoading ? "Asking…" : "No alarm is raised"} /> }}
       columns={[
         {
           title: "Severity",

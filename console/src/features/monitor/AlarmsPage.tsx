@@ -16,7 +16,7 @@ export function AlarmsPage() {
         <h1>Alarms</h1>
         <LiveMark />
         {seesRules && <Link to="/o/alarm" style={{ textDecoration: "underline" }}>Alarm rules</Link>}
-        <span className="form-note">One goes when it has not held for a while; open one for why it was raised, what follows from it, what was kept</span>
+        <span className="form-note">An alarm clears when its rule has not held for a while; open one for why it was raised, what follows from it, what was kept</span>
       </div>
       <AlarmTable />
     </div>

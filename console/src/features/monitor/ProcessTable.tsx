@@ -42,7 +42,7 @@ function Processes() {
         rowKey="key"
         dataSource={shown}
         pagination={shown.length > 50 ? { pageSize: 50, showSizeChanger: false } : false}
-        locale={{ emptyText: "No process has told of itself yet" }}
+        locale={{ emptyText: isLoading ? "Asking…" : "No process has told of itself yet" }}
         scroll={{ x: "max-content" }}
         columns={[
           { title: "Node", dataIndex: "node", sorter: (one, other) => one.node.localeCompare(other.node), render: (node: string, { process }) => (process === "" ? node : <Link to={placeOf(node, process)}>{node}</Link>) },

@@ -133,7 +133,7 @@ export function useProcesses(): { processes: readonly Process[]; error: Error | 
   const told = [["config-node", config], ["control-node", control], ["analytics-node", analytics], ["vrouter", vrouter]] as const;
   const uves = told.map(([type, { data }]) => [NODE_TYPES[type], data ?? []] as const);
   const processes = found.data === undefined ? [] : processesOf(found.data.answer, uves, found.data.processes);
-  return { processes: withShares(processes, found.data?.processes ?? []), error: found.error, isLoading: found.isLoading };
+  return { processes: withShares(processes, found.data?.processes ?? []), error: found.error, isLoading: found.isLoading || told.some(([, { isLoading }]) => isLoading) };
 }
 
 function withShares(processes: readonly Process[], measured: readonly Process[]): readonly Process[] {

@@ -11,7 +11,8 @@ import { useConsole } from "../../app/context";
 import { fieldTitle } from "../../model/catalog";
 import { type Document, isDocument, isList, type Json } from "../../model/document";
 import { brief } from "./columns";
-import { lineOf, listChangeOf } from "./planText";
+import { FieldChange } from "./FieldChange";
+import { lineOf } from "./planText";
 
 const COLOURS: Readonly<Record<string, string>> = { create: "green", created: "green", delete: "red", deleted: "red" };
 
@@ -89,12 +90,12 @@ function PlanCell({ name, row }: { readonly name: string; readonly row: Document
   if (name === "op") return <Tag color={COLOURS[String(value)] ?? "blue"}>{String(value)}</Tag>;
   if (name === "fq_name" && isList(value)) return value.join(":");
   if (name === "what") return <What row={row} />;
-  if (isList(value) || isDocument(value)) return <code className="mono">{JSON.stringify(value)}</code>;
+  if (isList(value) || isDocument(value)) return lineOf(value);
   return brief(value);
 }
 
 function What({ row: { fields, object } }: { readonly row: Document }) {
-  if (isList(fields)) return fields.filter(isDocument).map((each) => <FieldChange key={String(each["path"])} change={each} />);
+  if (isList(fields)) return fields.filter(isDocument).map((each) => <FieldChange key={String(each["path"])} change={{ path: String(each["path"]), from: each["from"], to: each["to"] }} />);
   return isDocument(object) && <NewObject object={object} />;
 }
 
@@ -108,17 +109,4 @@ function NewObject({ object }: { readonly object: Document }) {
       {fieldTitle(name)}: {lineOf(value)}
     </div>
   ));
-}
-
-function FieldChange({ change }: { readonly change: Document }) {
-  const [from, to] = [change["from"], change["to"]];
-  const list = listChangeOf(from, to);
-  if (list === null) return <div className="plan-line">{String(change["path"])}: {lineOf(from)} → {lineOf(to)}</div>;
-  return (
-    <div>
-      <div className="plan-line">{String(change["path"])}{list.gone.length + list.come.length === 0 ? ": in another order" : ""}</div>
-      {list.gone.map((line) => <div key={`- ${line}`} className="plan-line plan-gone">− {line}</div>)}
-      {list.come.map((line) => <div key={`+ ${line}`} className="plan-line plan-come">+ {line}</div>)}
-    </div>
-  );
 }

@@ -94,13 +94,9 @@ export function brief(value: Json | undefined): string {
   if ("ip_prefix" in value) return `${brief(value["ip_prefix"])}/${brief(value["ip_prefix_len"])}`;
   const inner = Object.values(value);
   const only = inner.length === 1 ? inner[0] : undefined;
-  if (isList(only)) return only.every((each) => !isDocument(each)) ? brief(only) : counted(only.length);
+  if (isList(only)) return only.every((each) => !isDocument(each)) ? brief(only) : only.length.toLocaleString("en");
   const parts = Object.entries(value).filter(([, each]) => each !== null && !isDocument(each) && !isList(each));
   return parts.slice(0, 3).map(([name, each]) => `${name} ${brief(each)}`).join(", ");
-}
-
-function counted(count: number): string {
-  return count === 1 ? "1 entry" : `${count} entries`;
 }
 
 function subnets(attr: Json | undefined): string {

@@ -10,6 +10,7 @@ import { call, Refused } from "../../api/client";
 import { moment } from "../../api/moment";
 import { type GridColumn, RowGrid } from "../../grid/RowGrid";
 import type { Json } from "../../model/document";
+import { NamedDecider } from "../flows/NamedDecider";
 import { absence } from "../monitor/uves";
 import { download } from "../objects/transfer";
 import { QuestionForm } from "./QuestionForm";
@@ -113,7 +114,7 @@ function Rows({ columns, rows }: { readonly columns: readonly string[]; readonly
         name,
         title: TITLES[name] ?? name.replace(/^T=(\d+)$/, "Time, by $1 s"),
         width: widthOf(name),
-        render: (row) => <span className={isTime(name) ? "mono" : ""}>{readable(name, valueOf(row, name))}</span>,
+        render: (row) => (name === RULE ? <NamedDecider rule={String(row[name] ?? "")} /> : <span className={isTime(name) ? "mono" : ""}>{readable(name, valueOf(row, name))}</span>),
         text: (row) => readable(name, valueOf(row, name)),
       })),
     ],
@@ -122,6 +123,9 @@ function Rows({ columns, rows }: { readonly columns: readonly string[]; readonly
   if (rows.length === 0) return <Empty image={Empty.PRESENTED_IMAGE_SIMPLE} description="Nothing in this time is so. A longer time, or fewer conditions?" />;
   return <RowGrid label="What was found" columns={shown} rows={rows} />;
 }
+
+/** Told by its uuid, or in words where none decided. */
+const RULE = "security_policy_rule";
 
 /** From what happened to what would happen now, and why. */
 const WAY: GridColumn<Row> = {

@@ -40,7 +40,7 @@ export function TracePage() {
     <div className="page">
       <div className="page-head">
         <h1>Path trace</h1>
-        <span className="form-note">What hosts would do with the first packet now, by the tables in their kernels. Only a probe is sent.</span>
+        <span className="form-note">What hosts would do with the first packet now, by the tables in their kernels. Tracing sends nothing; a probe is sent only when you ask for it.</span>
       </div>
       <QuestionForm key={search.toString()} question={asked} isBusy={found.isFetching} onAsk={ask} />
       {!isAsked && <Empty image={Empty.PRESENTED_IMAGE_SIMPLE} description="Choose two ports above. The way back is asked with ⇄." />}

@@ -6,7 +6,8 @@ import { Alert, App, Button, Input, Modal, Popconfirm, Select, Table } from "ant
 import { useState } from "react";
 import { Link } from "react-router";
 
-import { call, list, Refused } from "../../api/client";
+import { call, list } from "../../api/client";
+import { useConsole } from "../../app/context";
 import { ObjectPicker } from "../../forms/ObjectPicker";
 
 interface User {
@@ -22,8 +23,10 @@ const LIMIT = 10_000;
 export function UsersPage() {
   const queries = useQueryClient();
   const { message } = App.useApp();
+  const { identity } = useConsole();
+  const isElsewhere = !identity.keeps_users;
   const [editing, setEditing] = useState<User | "new" | null>(null);
-  const found = useQuery({ queryKey: ["users"], queryFn: async () => (await call<{ users: User[] }>("GET", "/api/v1/users")).users, retry: false });
+  const found = useQuery({ queryKey: ["users"], queryFn: async () => (await call<{ users: User[] }>("GET", "/api/v1/users")).users, enabled: !isElsewhere, retry: false });
   const projects = useQuery({ queryKey: ["list", "project", "names"], queryFn: () => list("project", { fields: [], limit: LIMIT }), retry: false });
   const names = new Map((projects.data?.items ?? []).map((each) => [each.uuid.replaceAll("-", ""), each.fq_name.join(" › ")]));
   const nameOf = (project: string | null) => (project === null ? "" : (names.get(project.replaceAll("-", "")) ?? project));
@@ -36,7 +39,6 @@ export function UsersPage() {
       message.error(error instanceof Error ? error.message : String(error));
     }
   };
-  const isElsewhere = found.error instanceof Refused && found.error.status === 501;
   return (
     <div className="page">
       <div className="page-head">
@@ -45,7 +47,8 @@ export function UsersPage() {
         <span className="spread" />
         <Button type="primary" icon={<PlusOutlined />} disabled={found.data === undefined} onClick={() => setEditing("new")}>New user</Button>
       </div>
-      {found.isError && <Alert type={isElsewhere ? "info" : "error"} showIcon title={isElsewhere ? "This server keeps no users of its own: either nobody has to log in, or an identity service knows them." : found.error.message} />}
+      {isElsewhere && <Alert type="info" showIcon title="This server keeps no users of its own: either nobody has to log in, or an identity service knows them." />}
+      {found.isError && <Alert type="error" showIcon title={found.error.message} />}
       {found.data !== undefined && (
         <Table
           size="small"

@@ -152,7 +152,15 @@ class SecurityEndpoints:
             "analytics_since_us": project_since_us(graph, caller),
             "analytics_acknowledges": may_acknowledge(graph, caller),
         }
-        return bodies.reply({**_identity(caller), **seen, "aaa_mode": self._mode_for(caller)})
+        keeps_users = self._gate is not None and self._gate.local is not None
+        return bodies.reply(
+            {
+                **_identity(caller),
+                **seen,
+                "aaa_mode": self._mode_for(caller),
+                "keeps_users": keeps_users,
+            }
+        )
 
     def _local(self) -> LocalUsers:
         local = None if self._gate is None else self._gate.local
