@@ -186,7 +186,7 @@ export async function planningAndReverting() {
     await pick("Policy of network policy 1", "joined");
     await page.getByRole("button", { name: "Preview" }).click();
     const drawer = page.getByRole("dialog");
-    await drawer.getByText("network_policy_refs").first().waitFor();
+    await drawer.getByText("+ default-domain:chained:joined").first().waitFor();
     if (network === "two") await drawer.getByRole("heading", { name: "Reachability" }).waitFor();
     await drawer.getByRole("button", { name: "Close" }).click();
     await save(network);
@@ -195,7 +195,7 @@ export async function planningAndReverting() {
   await page.getByRole("tab", { name: "History" }).click();
   await page.getByRole("button", { name: /^Revert/ }).first().click();
   await page.getByRole("button", { name: "Show what would change" }).click();
-  await page.getByRole("dialog").getByText("network_policy_refs").first().waitFor();
+  await page.getByRole("dialog").getByText("− default-domain:chained:joined").first().waitFor();
   await page.getByRole("button", { name: "Revert", exact: true }).click();
   await page.getByRole("button", { name: "Revert", exact: true }).waitFor({ state: "hidden" });
   const after = await byName("virtual-network", "default-domain:chained:two");

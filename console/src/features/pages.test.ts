@@ -8,7 +8,7 @@ import type { Catalog } from "../model/catalog";
 import type { ConfigObject, Document } from "../model/document";
 import { choiceOf, MARK, partsOf } from "./guide/example";
 import { bodyOf, csvOf, PRESETS, questionOf, readable, searchOf, showsWays, STATISTICS, wayOf } from "./query/question";
-import { lineOf, listChangeOf } from "./objects/planText";
+import { lineOf, listChangeOf, pathTitle } from "./objects/planText";
 import { LESSONS } from "./objects/teaching";
 import { overlayOf, SHOWN_COUNT } from "./topology/overlay";
 import { packed, placesOf } from "./topology/places";
@@ -180,6 +180,13 @@ test("a plan says which rules come and go, in words, and not which stay", () => 
   expect(listChangeOf(["a"], ["b"])).toBeNull();
   expect(lineOf({ to: ["d", "red", "p"], attr: { sequence: "1" } })).toBe("d:red:p (1)");
   expect(lineOf(null)).toBe("—");
+});
+
+test("where something changes is told in words", () => {
+  expect(pathTitle("mtu")).toBe("MTU");
+  expect(pathTitle("/virtual_network_refs")).toBe("Virtual network");
+  expect(pathTitle("network_policy_entries/policy_rule/0/dst_ports/1/start_port")).toBe("Rules › policy rule 1 › dst ports 2 › start port");
+  expect(pathTitle("")).toBe("");
 });
 
 test("an end of a way is found by its project as well", () => {

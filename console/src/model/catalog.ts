@@ -112,21 +112,22 @@ export function fieldTitle(name: string, typeName = ""): string {
   return sentence((isProperty ? name.slice(prefix.length) : name.replace(/_refs$/, "")).split("_"));
 }
 
+const MIXED: Readonly<Record<string, string>> = { qos: "QoS" };
 const CAPITALS: ReadonlySet<string> = new Set([
-  "ip", "ipam", "mac", "dns", "dhcp", "bgp", "bgpaas", "qos", "mtu", "vxlan", "vlan", "uuid", "id", "tcp", "udp", "vn",
+  "ip", "ipam", "mac", "dns", "dhcp", "bgp", "bgpaas", "mtu", "vxlan", "vlan", "uuid", "id", "tcp", "udp", "vn",
   "acl", "as", "asn", "vpg", "vpn", "l2", "l3", "ttl", "url", "snmp", "evpn", "mpls", "ecmp", "slo", "api", "vrf", "pbb", "rpf", "fc",
   "igmp", "mld", "dscp", "lacp", "arp", "sla", "nat", "pat", "e2", "bms", "db", "crud", "rbac", "vip", "ha", "lb", "cpu", "bgpvpn",
 ]);
 
 function sentence(words: readonly string[]): string {
-  const text = words.map((word) => (CAPITALS.has(word.toLowerCase()) ? word.toUpperCase() : word)).join(" ");
+  const text = words.map((word) => (MIXED[word.toLowerCase()] ?? (CAPITALS.has(word.toLowerCase()) ? word.toUpperCase() : word))).join(" ");
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** A title within a sentence: `Network IPAM` -> `network IPAM`, `DNS record` stays. */
 export function midSentence(title: string): string {
   const [first = ""] = title.split(" ");
-  return first === first.toUpperCase() ? title : `${title.charAt(0).toLowerCase()}${title.slice(1)}`;
+  return first === first.toUpperCase() || Object.values(MIXED).includes(first) ? title : `${title.charAt(0).toLowerCase()}${title.slice(1)}`;
 }
 
 export function canWrite(operations: string | undefined, isNew: boolean): boolean {

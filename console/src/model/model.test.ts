@@ -61,7 +61,7 @@ test("names of types and fields read as words", () => {
     "Virtual networks", "Network policies", "Network IPAMs", "Hardware inventories", "Device chassis", "Virtual DNS servers", "BGP as a service",
   ]);
   expect(typeTitle("network-ipam")).toBe("Network IPAM");
-  expect(["network-ipam", "qos-config"].map((each) => midSentence(typeTitle(each)))).toEqual(["network IPAM", "QOS config"]);
+  expect(["network-ipam", "qos-config"].map((each) => midSentence(typeTitle(each)))).toEqual(["network IPAM", "QoS config"]);
   expect(fieldTitle("virtual_network_refs")).toBe("Virtual network");
   expect(fieldTitle("virtual_network_network_id", "virtual-network")).toBe("Network ID");
   expect(fieldTitle("network_policy_entries", "network-policy")).toBe("Rules");

@@ -1,7 +1,7 @@
 /** One member that changes: what of a list goes and comes, else both values. */
 
 import type { Json } from "../../model/document";
-import { lineOf, listChangeOf } from "./planText";
+import { lineOf, listChangeOf, pathTitle } from "./planText";
 
 export interface MemberChange {
   readonly path: string;
@@ -16,11 +16,12 @@ interface Props {
 }
 
 export function FieldChange({ change: { path, from, to }, most = Infinity }: Props) {
+  const title = pathTitle(path);
   const list = listChangeOf(from, to);
-  if (list === null) return <div className="plan-line">{path}: {lineOf(from)} → {lineOf(to)}</div>;
+  if (list === null) return <div className="plan-line">{title}: {lineOf(from)} → {lineOf(to)}</div>;
   return (
     <div>
-      <div className="plan-line">{path}{list.gone.length + list.come.length === 0 ? ": in another order" : ""}</div>
+      <div className="plan-line">{title}{list.gone.length + list.come.length === 0 ? ": in another order" : ""}</div>
       <Lines look="plan-gone" mark="−" lines={list.gone} most={most} />
       <Lines look="plan-come" mark="+" lines={list.come} most={most} />
     </div>

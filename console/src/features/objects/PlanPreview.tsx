@@ -8,8 +8,8 @@ import { call, type Operation, transact } from "../../api/client";
 import { moment } from "../../api/moment";
 import { isAdministrator } from "../../api/session";
 import { useConsole } from "../../app/context";
-import { fieldTitle } from "../../model/catalog";
-import { type Document, isDocument, isList, type Json } from "../../model/document";
+import { fieldTitle, typeTitle } from "../../model/catalog";
+import { type Document, isDocument, isList, type Json, lastName, textsOf } from "../../model/document";
 import { brief } from "./columns";
 import { FieldChange } from "./FieldChange";
 import { lineOf } from "./planText";
@@ -53,7 +53,10 @@ export function PlanPreview({ operations, disabled }: Props) {
 
 /** What of an object changes, or what a new one has. */
 const WHAT = new Set(["fields", "object"]);
-const UNSEEN = new Set(["uuid", "before_count", "after_count"]);
+const UNSEEN = new Set(["uuid", "before_count", "after_count", "kind"]);
+const TITLES: Readonly<Record<string, string>> = { op: "Change", fq_name: "Name" };
+/** Of pairs that reach each other: names of networks and ports in full. */
+const ENDS = new Set(["from", "to"]);
 
 const SECTIONS = [
   ["changes", "Objects"],
@@ -78,7 +81,7 @@ export function PlanTables({ plan }: { readonly plan: Document }) {
           pagination={rows.length > 20 ? { pageSize: 20 } : false}
           rowKey={(row) => JSON.stringify(row).slice(0, 400)}
           dataSource={rows}
-          columns={columns.map((key) => ({ title: key.replaceAll("_", " "), key, render: (row: Document) => <PlanCell name={key} row={row} /> }))}
+          columns={columns.map((key) => ({ title: TITLES[key] ?? fieldTitle(key), key, render: (row: Document) => <PlanCell name={key} row={row} /> }))}
         />
       </section>
     );
@@ -88,10 +91,20 @@ export function PlanTables({ plan }: { readonly plan: Document }) {
 function PlanCell({ name, row }: { readonly name: string; readonly row: Document }) {
   const value = row[name];
   if (name === "op") return <Tag color={COLOURS[String(value)] ?? "blue"}>{String(value)}</Tag>;
-  if (name === "fq_name" && isList(value)) return value.join(":");
+  if (name === "type") return typeTitle(String(value));
+  if (name === "fq_name" && isList(value)) return <Name parts={textsOf(value)} />;
+  if (ENDS.has(name) && typeof value === "string") return <Name parts={value.split(":")} />;
   if (name === "what") return <What row={row} />;
   if (isList(value) || isDocument(value)) return lineOf(value);
   return brief(value);
+}
+
+function Name({ parts }: { readonly parts: readonly string[] }) {
+  return (
+    <>
+      {lastName(parts)} <span className="form-note">{parts.slice(0, -1).join(" › ")}</span>
+    </>
+  );
 }
 
 function What({ row: { fields, object } }: { readonly row: Document }) {

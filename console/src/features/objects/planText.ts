@@ -1,9 +1,22 @@
 /** Values of a plan as people read them: what of a list goes and comes, each in one line. Pure. */
 
+import { fieldTitle } from "../../model/catalog";
 import { type Document, isDocument, isEmpty, isList, type Json, textsOf } from "../../model/document";
 
 /** Given by the server; says nothing to people. */
-const NUMBERS = new Set(["rule_uuid", "tag_ids", "protocol_id"]);
+const NUMBERS = new Set(["rule_uuid", "tag_ids", "protocol_id", "subnet_uuid", "created", "last_modified"]);
+
+/** `/network_policy_entries/policy_rule/0/dst_ports` -> `Rules › policy rule 1 › dst ports`. */
+export function pathTitle(path: string): string {
+  const steps: string[] = [];
+  for (const part of path.split("/").filter((each) => each !== "")) {
+    const before = steps.pop();
+    if (before === undefined) steps.push(fieldTitle(part));
+    else if (/^\d+$/.test(part)) steps.push(`${before} ${Number(part) + 1}`);
+    else steps.push(before, part.replaceAll("_", " "));
+  }
+  return steps.join(" › ");
+}
 
 function isSaid([name, value]: readonly [string, Json | undefined]): boolean {
   return !NUMBERS.has(name) && value !== false && !isEmpty(value);
