@@ -14,8 +14,6 @@ from contextlib import ExitStack, contextmanager
 
 import frames
 import pytest
-import test_floating
-import test_floating6
 from rig import Workload, inside, run
 from test_namespaces import loss_percent, offload
 from test_unfinished_sums import (
@@ -32,6 +30,7 @@ from test_unfinished_sums import (
     wire,
     with_sum,
 )
+from translated import seen
 
 from skytrail.net import GATEWAY_MAC
 
@@ -85,10 +84,9 @@ def judged(packet: bytes, unfinished: tuple[int, int] | None, tunnel_is: str) ->
         total = frames.checksum(packet[start:])
         packet = packet[:start] + with_sum(packet[start:], at, total)
     header = 20 if packet[0] >> 4 == 4 else 40
-    module = test_floating if header == 20 else test_floating6
-    ends = module.seen(packet, sums=tunnel_is != "zero")
+    ends = seen(packet, sums=tunnel_is != "zero")
     assert (packet[header + 6 : header + 8] == b"\0\0") == (tunnel_is == "zero")
-    test_floating.seen(packet[header + FRAME_AT + ETHERNET_BYTES :])
+    seen(packet[header + FRAME_AT + ETHERNET_BYTES :])
     return ends.source, ends.destination
 
 

@@ -74,7 +74,7 @@ async function allowingWhatASecurityGroupRefuses() {
   const drawer = await proposals(ssh, "tcp 22");
   check(await isMarked(drawer, "Security group web-only"), "the group that refuses is not to be changed");
   check(!(await isMarked(drawer, "Network policy front-back")), "a policy that lets the flow through is to be changed");
-  await planAndWrite(drawer, "security_group_entries", "allow-group");
+  await planAndWrite(drawer, "Rules", "allow-group");
 }
 
 async function allowingByTagsWhatTheirPolicyRefuses() {

@@ -96,10 +96,10 @@ export async function seeingHowAHostFares() {
   await table("Over time").click();
   await page.getByText("15 minutes", { exact: true }).click();
   await page.waitForURL(/table=charts.*span=now-15m/);
-  await courseOf("Traffic", /^in [\d.]+ k?B\/s$/);
-  await courseOf("Drops by reason", /^(POLICY|NO_ROUTE|[A-Z_]+) [\d.]+\/s$/);
-  await courseOf("Sessions", /^denied [\d.]+\/s$/);
-  await page.getByRole("figure", { name: "Memory", exact: true }).getByText(/^resident \d+\.\d MB$/).waitFor();
+  await courseOf("Traffic", /^in [\d.]+ k?B\/s now$/);
+  await courseOf("Drops by reason", /^(POLICY|NO_ROUTE|[A-Z_]+) [\d.]+\/s now$/);
+  await courseOf("Sessions", /^denied [\d.]+\/s now$/);
+  await page.getByRole("figure", { name: "Memory", exact: true }).getByText(/^resident \d+\.\d MB now$/).waitFor();
   await page.getByRole("figure", { name: "Processor", exact: true }).getByText(/^of one processor /).waitFor();
   await page.getByRole("figure", { name: "Traffic", exact: true }).getByRole("listitem").filter({ hasText: "created by" }).waitFor();
   await axe("charts of a host");
