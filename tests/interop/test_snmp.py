@@ -208,7 +208,10 @@ def test_interfaces_and_their_counters_are_told(world):
         "select_fields": ["name", "ifStats.ifName", "SUM(ifStats.ifOutOctets)"],
     }  # fmt: skip
 
+    space = world.fabric.space("leaf2")
+
     def sent():
+        run(f"nsenter --net=/run/netns/{space} ping -6 -c1 -W5 -I sw1 ff02::1")
         url = f"http://127.0.0.1:{world.rest}/analytics/query"
         rows = httpx.post(url, json=body, timeout=30).json().get("value", [])
         return {
