@@ -38,6 +38,8 @@ INTERFACE_COLUMNS: Final = {
     }.items()},
 }  # fmt: skip
 """Columns that are read of each interface; octets and packets are the counters of 64 bits."""
+_COURSE_MAX: Final = 1 << 63
+"""Numbers of telemetry end there: a course goes round, which its reader takes for a new beginning."""
 COUNTER_WIDTHS: Final = {
     name: 64 if name.endswith(("Octets", "Pkts")) else 32
     for name in INTERFACE_COLUMNS.values()
@@ -255,4 +257,19 @@ def growth(
             if isinstance(value := said.get(name), int):
                 row[name] = value
         rows[str(index)] = row
+    return rows
+
+
+def grown_on(
+    course: Mapping[str, Mapping[str, int | str]], grown: Mapping[str, Mapping[str, int | str]]
+) -> dict[str, dict[str, int | str]]:
+    """Return how much counters grew since an interface came up: ``course`` so far, ``grown`` since the poll before."""
+    rows = dict[str, dict[str, int | str]]()
+    for index, row in grown.items():
+        so_far = course.get(index, {})
+        rows[index] = dict(row)
+        for name in COUNTER_WIDTHS:
+            more, before = row.get(name), so_far.get(name, 0)
+            if isinstance(more, int) and isinstance(before, int):
+                rows[index][name] = (before + more) % _COURSE_MAX
     return rows

@@ -85,28 +85,41 @@ def _rows_of_change(
                 for texts, numbers in _values(name, plain(change.fields[name].value)):
                     yield _row(now_us, table, change.key, source, texts, numbers)
         if former is not None:
-            grown = _growth(statistic, former, change.fields)
-            if grown:
-                yield _row(now_us, table, change.key, source, {}, grown)
+            for texts, numbers in _growth(statistic, former, change.fields):
+                yield _row(now_us, table, change.key, source, texts, numbers)
 
 
 def _growth(
     statistic: Statistic, former: Mapping[str, Field], fields: Mapping[str, Field]
-) -> dict[str, float]:
-    before, after = (_counted(statistic, each) for each in (former, fields))
-    grown = {name: value - before.get(name, 0.0) for name, value in after.items()}
-    # A counter that is less than before began again.
-    return {name: value if value >= 0 else after[name] for name, value in grown.items()}
+) -> Iterator[tuple[dict[str, str], dict[str, float]]]:
+    """Yield how much counters grew: of all plain ones together, and of each struct of a map of structs."""
+    before, now = _counted(statistic, former), _counted(statistic, fields)
+    for key, (texts, numbers) in now.items():
+        _, earlier = before.get(key, ({}, {}))
+        grown: dict[str, float] = {}
+        for name, value in numbers.items():
+            more = value - earlier.get(name, 0.0)
+            # A counter that is less than before began again.
+            grown[name] = value if more < 0 or name in statistic.gauges else more
+        yield texts, grown
 
 
-def _counted(statistic: Statistic, fields: Mapping[str, Field]) -> dict[str, float]:
-    numbers: dict[str, float] = {}
+def _counted(
+    statistic: Statistic, fields: Mapping[str, Field]
+) -> dict[str, tuple[dict[str, str], dict[str, float]]]:
+    """Return counters by the key of their struct; "" for those that are in none."""
+    found: dict[str, tuple[dict[str, str], dict[str, float]]] = {}
     for name in statistic.counters[:NAMES_COUNT_MAX]:
         if name in fields:
             # A mapping by the statistic's own name needs no second word for it.
             path = name if name == statistic.name else f"{statistic.name}.{name}"
-            _flatten(path, plain(fields[name].value), {}, numbers)
-    return numbers
+            for texts, numbers in _values(path, plain(fields[name].value)):
+                key = texts.get(f"{path}.__key")
+                if key is None:
+                    found.setdefault("", ({}, {}))[1].update(numbers)
+                else:
+                    found[key] = texts, numbers
+    return found
 
 
 def _values(path: str, value: object) -> Iterator[tuple[dict[str, str], dict[str, float]]]:

@@ -42,6 +42,7 @@ def test_whatever_a_device_says_is_read_and_can_be_told(rows):
         "links": tables.links_of(switch, {}, {}, []),
         "system": switch.system,
         "grown": tables.growth(switch.interfaces, switch.interfaces),
+        "course": tables.grown_on({}, tables.growth(switch.interfaces, switch.interfaces)),
     }
     assert typed_fields(told)
     for each in switch.neighbours:
@@ -104,6 +105,21 @@ def test_growth_of_a_counter(before, after, grown):
     )
 
     assert tables.growth(one, other)["1"]["ifInOctets"] == grown
+
+
+def test_course_of_a_counter_adds_up_what_polls_find():
+    one, two, three = (
+        tables.switch_of(said(*interfaces(et0=count))).interfaces for count in (5, 9, 2)
+    )
+    course = tables.grown_on({}, tables.growth(one, two))
+    course = tables.grown_on(course, tables.growth(two, two))
+
+    assert course["1"]["ifInOctets"] == 4
+    assert tables.grown_on(course, tables.growth(two, three))["1"]["ifInOctets"] == 6
+    assert tables.grown_on(course, {}) == {}
+    assert tables.grown_on({"1": {"ifInOctets": (1 << 63) - 1}}, {"1": {"ifInOctets": 3}}) == {
+        "1": {"ifInOctets": 2}
+    }
 
 
 def test_new_interface_has_not_grown():

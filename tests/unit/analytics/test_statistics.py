@@ -54,6 +54,21 @@ def test_reasons_that_come_up_later_grow_from_nothing():
     assert rows[0]["numbers"] == {"drops.ttl": 3.0, "drops.policy": 2.0}
 
 
+def test_counters_of_a_map_of_structs_grow_each_by_itself():
+    ports = Statistic(name="ports", counters=["ports"], gauges=["ports.speed"])
+    one = {"et0": {"name": "et0", "bytes": 10, "speed": 40}}
+    other = {"et0": {"name": "et0", "bytes": 12, "speed": 10}, "et1": {"bytes": 7}}
+
+    rows = told({"ports": one}, {"ports": other}, {"ports": other | one}, statistic=ports)
+
+    assert [(row["texts"], row["numbers"]) for row in rows] == [
+        ({"ports.__key": "et0", "ports.name": "et0"}, {"ports.bytes": 2.0, "ports.speed": 10.0}),
+        ({"ports.__key": "et1"}, {"ports.bytes": 7.0}),
+        ({"ports.__key": "et0", "ports.name": "et0"}, {"ports.bytes": 10.0, "ports.speed": 40.0}),
+        ({"ports.__key": "et1"}, {"ports.bytes": 0.0}),
+    ]
+
+
 def test_gauges_are_kept_as_they_are_and_maps_by_key():
     usage = Statistic(name="usage", gauges=["usage"])
 

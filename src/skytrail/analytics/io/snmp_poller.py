@@ -45,13 +45,19 @@ SELDOM: Final = (
 )
 
 
+INTERFACES: Final = Statistic(
+    name="ifStats", counters=["ifStats"], gauges=["ifStats.ifOperStatus", "ifStats.ifHighSpeed"]
+)
+
+
 @dataclass(slots=True)
 class _Polled:
     device: SnmpDevice
     state: str = "waiting"
     """``up``, ``waiting``, or why not."""
     switch: tables.Switch = field(default_factory=tables.Switch)
-    grown: dict[str, dict[str, int | str]] = field(default_factory=dict[str, dict[str, int | str]])
+    course: dict[str, dict[str, int | str]] = field(default_factory=dict[str, dict[str, int | str]])
+    """How much counters grew since interfaces came up. A poll's own growth would be lost where polls are more often than words."""
     polls_count: int = 0
     failures_count: int = 0
     scanned_at: float | None = None
@@ -154,7 +160,8 @@ class SnmpPoller:
             switch.ports, switch.neighbours, switch.hosts = (
                 former.ports, former.neighbours, former.hosts,
             )  # fmt: skip
-        polled.grown = tables.growth(former.interfaces, switch.interfaces)
+        grown = tables.growth(former.interfaces, switch.interfaces)
+        polled.course = tables.grown_on(polled.course, grown)
         polled.switch, polled.state = switch, "up"
 
     async def uves(self) -> list[Uve]:
@@ -186,9 +193,9 @@ class SnmpPoller:
                         }
                         for one in switch.neighbours
                     ],
-                    "ifStats": each.grown,
+                    "ifStats": each.course,
                 },
-                statistics=[Statistic(name="ifStats", gauges=["ifStats"])],
+                statistics=[INTERFACES],
             )
             if each.scanned_at is not None:
                 rows = tables.links_of(switch, names, vrouters, routers)

@@ -66,7 +66,8 @@ class Lost(msgspec.Struct, frozen=True, kw_only=True, tag="lost", omit_defaults=
 class Statistic(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Fields of a struct whose course is kept: numbers, or mappings of numbers.
 
-    Of ``counters``, which only grow in a process's life, the growth is kept; of ``gauges`` the value.
+    Of ``counters``, which only grow in a process's life, the growth is kept; of ``gauges`` the value. Counters may be a
+    mapping of structs as well, a row each; numbers of these that are none are gauges by their paths (``ifStats.ifSpeed``).
     """
 
     name: str
