@@ -64,6 +64,7 @@ from skytrail.client.transport import DEFAULT_URL
 from skytrail.runtime.asgi import Admit, CheckHost, Request, Router
 from skytrail.runtime.browsers import refuse_other_sites
 from skytrail.runtime.clock import SystemClock
+from skytrail.runtime.fair_share import FairShare
 from skytrail.runtime.introspection import Introspection, TableSource
 from skytrail.runtime.metrics import Sample
 from skytrail.runtime.mutual_tls import MutualTls
@@ -149,6 +150,7 @@ class AnalyticsService:
         self.telemetry = TelemetryServer(self.collector, self._clock, settings.tls, self.processes)
         self.writer: HistoryWriter | None = None
         self.others: OtherNodes | None = None
+        self.shares = FairShare()
         self.judging: Judging | None = None
         self.recorder: UveRecorder | None = None
         self.delivery = AlarmDelivery(settings.alarm_routes, settings.name)
@@ -216,6 +218,7 @@ class AnalyticsService:
                         admit=_admission(gate),
                         check_host=settings.check_host,
                         streams=StreamLimits(settings.streams_per_client),
+                        shares=self.shares,
                     ),
                     rest,
                     when_ready=lambda: when_ready(ports),
@@ -365,6 +368,7 @@ class AnalyticsService:
         collector = self.collector
         connected = sum(each.is_connected for each in collector.generators)
         yield Sample("skytrail_analytics_generators", connected)
+        yield from self.shares.samples("skytrail_analytics")
         yield Sample("skytrail_analytics_pages_asked_total", self.processes.asked_count)
         yield Sample("skytrail_analytics_pages_unanswered_total", self.processes.unanswered_count)
         if self.others is not None:

@@ -35,6 +35,7 @@ from skytrail.model.catalog import CATALOG
 from skytrail.runtime import garbage, processes, server, tasks
 from skytrail.runtime.asgi import CheckHost
 from skytrail.runtime.clock import SystemClock
+from skytrail.runtime.fair_share import FairShare
 from skytrail.runtime.log_tap import LogTap
 from skytrail.runtime.otlp_settings import OtlpUnusable
 from skytrail.runtime.settings import SettingsInvalid
@@ -215,10 +216,14 @@ async def _serve(
             await api_security.prepare(service, security, gate)
             if gate is not None and gate.directory is not None:
                 group.create_task(gate.directory.keep_in_step())
+            shares = FairShare()
             hello = hello_of_this_process("", "Config", MODULE)
             group.create_task(
                 told.tell(
-                    None, hello, partial(_uves, service), pages=introspection(service).router()
+                    None,
+                    hello,
+                    partial(_uves, service),
+                    pages=introspection(service, shares).router(),
                 )
             )
             app = HttpApi(
@@ -228,6 +233,7 @@ async def _serve(
                 also=beside.routes(service, gate),
                 check_host=check_host,
                 streams=streams,
+                shares=shares,
             )
             group.create_task(server.serve(app, listeners, when_ready=announce, tls=security.tls))
     finally:

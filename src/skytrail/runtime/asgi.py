@@ -276,11 +276,12 @@ class AsgiApp:
         at_once: AtOnce | None = None,
         check_host: CheckHost | None = None,
         streams: StreamLimits | None = None,
+        shares: FairShare | None = None,
     ) -> None:
         """``check_host`` is asked first, of every request."""
         self._handler = handler
         self._streams = streams or StreamLimits()
-        self.shares = FairShare()
+        self.shares = shares or FairShare()
         self._check_host = check_host
         self._admit = admit
         self._at_once = at_once

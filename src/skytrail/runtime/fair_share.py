@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from skytrail.runtime.http_error import HttpError
+from skytrail.runtime.metrics import Sample
 
 AT_ONCE: Final = 16
 """Weight of one client's requests in work; one that is heavier alone has all of it."""
@@ -58,10 +59,19 @@ class FairShare:
             loop = asyncio.get_running_loop()
             loop.call_soon(self._give_back, client, held, weight)
 
-    def statistics(self) -> dict[str, int]:
-        """Return how many clients have something here, what waits, what was refused."""
-        waiting = sum(len(each.waiting) for each in self._clients.values())
-        return {"clients": len(self._clients), "waiting": waiting, "refused": self.refused_count}
+    @property
+    def clients_count(self) -> int:
+        """How many clients have something here."""
+        return len(self._clients)
+
+    @property
+    def waiting_count(self) -> int:
+        return sum(len(each.waiting) for each in self._clients.values())
+
+    def samples(self, prefix: str) -> Iterator[Sample]:
+        """Yield the metrics, by names that begin so."""
+        yield Sample(f"{prefix}_members_requests_waiting", self.waiting_count)
+        yield Sample(f"{prefix}_members_requests_refused_total", self.refused_count)
 
     async def _wait(self, client: str, held: _Client, weight: int) -> None:
         if len(held.waiting) >= self._waiting_max:

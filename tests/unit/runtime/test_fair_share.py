@@ -56,7 +56,11 @@ def test_one_client_s_many_wait_in_order_and_another_s_goes_at_once() -> None:
             end.set()
         await asyncio.gather(*tasks)
         await settle()
-        assert work.share.statistics() == {"clients": 0, "waiting": 0, "refused": 0}
+        assert (work.share.clients_count, work.share.waiting_count, work.share.refused_count) == (
+            0,
+            0,
+            0,
+        )
 
     asyncio.run(run())
 
@@ -91,7 +95,7 @@ def test_too_many_of_a_client_are_refused_with_when_to_come_back() -> None:
         with pytest.raises(HttpError, match="wait for their turn") as refused:
             await work.begin("a", "3")
         assert (refused.value.status, refused.value.headers) == (429, (("retry-after", "1"),))
-        assert work.share.statistics()["refused"] == 1
+        assert [each.value for each in work.share.samples("x")] == [1, 1]
         for end in work.ends.values():
             end.set()
         await asyncio.gather(first, second)
@@ -137,6 +141,10 @@ def test_requests_that_are_given_up_at_any_moment_give_their_share_back(seed: in
         assert all(each is None or isinstance(each, asyncio.CancelledError) for each in done)
         await settle()
         assert work.most <= 6
-        assert work.share.statistics() == {"clients": 0, "waiting": 0, "refused": 0}
+        assert (work.share.clients_count, work.share.waiting_count, work.share.refused_count) == (
+            0,
+            0,
+            0,
+        )
 
     asyncio.run(run())

@@ -50,7 +50,7 @@ from skytrail.runtime.asgi import (
     Router,
     StreamResponse,
 )
-from skytrail.runtime.fair_share import AT_ONCE
+from skytrail.runtime.fair_share import AT_ONCE, FairShare
 from skytrail.runtime.introspection import Introspection
 from skytrail.runtime.metrics import Sample
 from skytrail.runtime.stream_limits import StreamLimits
@@ -85,12 +85,15 @@ class HttpApi(AsgiApp):
         also: Sequence[Routes] = (),
         check_host: CheckHost | None = None,
         streams: StreamLimits | None = None,
+        shares: FairShare | None = None,
     ) -> None:
         """``gate`` asks who sends a request; ``admit`` stands in for it in tests; ``also`` is
         served beside the API: the console's files, the passage to analytics.
         """
         self._by_path = service.schema.by_path
-        dispatch = Dispatch(service, deriver, gate, also)
+        shares = shares or FairShare()
+        shown = introspection(service, shares)
+        dispatch = Dispatch(service, deriver, gate, [*also, shown])
         super().__init__(
             Fresh(service, Mirrored(None if gate is None else gate.directory, dispatch)),
             body_limit_bytes=bodies.BODY_BYTES_MAX,
@@ -98,6 +101,7 @@ class HttpApi(AsgiApp):
             at_once=dispatch.answer_now if admit is None else None,
             check_host=check_host,
             streams=streams,
+            shares=shares,
         )
 
     def stream_client(self, request: Request) -> str:
@@ -151,7 +155,6 @@ class Dispatch:
         self._add_native()
         for each in also:
             each.add_routes(self._router)
-        introspection(service).add_routes(self._router)
 
     async def __call__(self, request: Request) -> Reply:
         try:
@@ -355,9 +358,13 @@ class Dispatch:
         return resource.name
 
 
-def introspection(service: ConfigService) -> Introspection:
+def introspection(service: ConfigService, shares: FairShare) -> Introspection:
     """Return what the API server shows of itself."""
-    return Introspection(_tables(service), lambda: unmet(service), lambda: _samples(service))
+    return Introspection(
+        _tables(service),
+        lambda: unmet(service),
+        lambda: [*_samples(service), *shares.samples("skytrail_api")],
+    )
 
 
 def _tables(service: ConfigService) -> Mapping[str, Callable[[], list[object]]]:
